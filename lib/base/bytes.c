@@ -45,7 +45,8 @@ enum err reader_finish(const struct reader *r, const char *what, struct error *e
 {
     if (r->failed)
         return error_set(err, r->failed, "%s: %s", what,
-                         r->failed == ERR_MALFORMED ? "cut short or malformed" : err_text(r->failed));
+                         r->failed == ERR_MALFORMED ? "cut short or malformed"
+                                                    : err_text(r->failed));
     if (r->at != r->end)
         return error_set(err, ERR_MALFORMED, "%s: %zu bytes too many", what,
                          (size_t)(r->end - r->at));

@@ -71,7 +71,8 @@ uint64_t reader_be64(struct reader *r);
 uint32_t reader_le32(struct reader *r);
 uint64_t reader_le64(struct reader *r);
 void reader_copy(struct reader *r, void *out, size_t size); /* zeros after a failure */
-/* ERR_OK when nothing failed and nothing is left over; else the failure, with "what" in the text. */
+/* ERR_OK when nothing failed and nothing is left over; else the failure, with "what" in the text.
+ */
 enum err reader_finish(const struct reader *r, const char *what, struct error *err);
 
 /* Writing into a fixed buffer; the first thing that does not fit fails the writer. */

@@ -11,14 +11,20 @@
 #include "base/limits.h"
 
 /* nodiscard on the type: whatever returns an enum err warns when it is dropped. */
-enum [[nodiscard]] err {
+enum [[nodiscard]] err{
 #define ERROR(name, session, exit_code, text) ERR_##name,
 #include "tables/errors.def" /* the first row is OK, so ERR_OK == 0 */
 #undef ERROR
     ERR_COUNT
 };
 
-enum err_session { ERR_SESSION_NONE, ERR_SESSION_RETRY, ERR_SESSION_PEER, ERR_SESSION_LOCAL, ERR_SESSION_FATAL };
+enum err_session {
+    ERR_SESSION_NONE,
+    ERR_SESSION_RETRY,
+    ERR_SESSION_PEER,
+    ERR_SESSION_LOCAL,
+    ERR_SESSION_FATAL
+};
 
 struct error {
     enum err code;
@@ -38,11 +44,11 @@ int error_wrap(struct error *err, enum err code, const char *fmt, ...) PRINTF_LI
 int error_errno(struct error *err, enum err code, int errnum, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 
-void error_clear(struct error *err);           /* NULL is fine */
-const char *err_name(enum err code);           /* "NOT_FOUND" */
-const char *err_label(enum err code);          /* "not_found", for metric labels */
-const char *err_text(enum err code);           /* the row's sentence */
-int err_exit_code(enum err code);              /* of the row */
+void error_clear(struct error *err);  /* NULL is fine */
+const char *err_name(enum err code);  /* "NOT_FOUND" */
+const char *err_label(enum err code); /* "not_found", for metric labels */
+const char *err_text(enum err code);  /* the row's sentence */
+int err_exit_code(enum err code);     /* of the row */
 enum err_session err_session_of(enum err code);
 
 /* A deliberate drop that can be searched for: err_ignore(f()). */

@@ -12,7 +12,8 @@ int uvarint_peek(struct bytes b, uint64_t *out)
             return (int)i + 1;
         }
     }
-    return b.size < UVARINT_BYTES_MAX ? 0 : -3; /* a ninth byte with its top bit set: above 63 bits */
+    return b.size < UVARINT_BYTES_MAX ? 0
+                                      : -3; /* a ninth byte with its top bit set: above 63 bits */
 }
 
 uint64_t reader_uvarint(struct reader *r)

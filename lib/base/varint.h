@@ -16,7 +16,7 @@ enum { UVARINT_BYTES_MAX = 9, PBVARINT_BYTES_MAX = 10 };
  * needed; negative when it can never become valid. */
 int uvarint_peek(struct bytes b, uint64_t *out);
 
-uint64_t reader_uvarint(struct reader *r);  /* fails the reader: cut short, too long, not shortest */
+uint64_t reader_uvarint(struct reader *r); /* fails the reader: cut short, too long, not shortest */
 uint64_t reader_pbvarint(struct reader *r); /* fails the reader: cut short, above 64 bits */
 
 void writer_uvarint(struct writer *w, uint64_t v); /* v < 2^63 */

@@ -10,9 +10,9 @@
 
 #include "unit.h"
 
-yajl_val vectors_load(const char *name);               /* tests/data/<name> */
-yajl_val vector_get(yajl_val node, const char *key);   /* a member; fails when absent */
-yajl_val vector_find(yajl_val node, const char *key);  /* a member; NULL when absent or null */
+yajl_val vectors_load(const char *name);              /* tests/data/<name> */
+yajl_val vector_get(yajl_val node, const char *key);  /* a member; fails when absent */
+yajl_val vector_find(yajl_val node, const char *key); /* a member; NULL when absent or null */
 size_t vector_count(yajl_val array);
 yajl_val vector_at(yajl_val array, size_t i);
 const char *vector_text(yajl_val node, const char *key);

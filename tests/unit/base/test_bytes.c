@@ -29,7 +29,8 @@ TEST(varint_readers_differ)
         uint8_t buf[16];
         size_t size = 0;
         uint64_t v = 0;
-        check(!hex_decode(cases[i].hex, strlen(cases[i].hex), buf, sizeof(buf), &size, NULL), "hex");
+        check(!hex_decode(cases[i].hex, strlen(cases[i].hex), buf, sizeof(buf), &size, NULL),
+              "hex");
         check(uvarint_peek(bytes_of(buf, size), &v) == cases[i].uvarint, cases[i].why);
         struct reader r = reader_of(bytes_of(buf, size));
         check(cases[i].uvarint <= 0 || v == cases[i].value, cases[i].why);
@@ -70,6 +71,7 @@ TEST(an_error_is_a_code_and_a_sentence)
           "the code comes back");
     error_wrap(&err, ERR_CORRUPT, "cursor of bin %d", 9);
     check(!strcmp(err.text, "cursor of bin 9: checksum mismatch in 000412.ldb"), err.text);
-    check(error_errno(&err, ERR_IO, 28, "writing") == ERR_DISK_FULL, "ENOSPC has a code of its own");
+    check(error_errno(&err, ERR_IO, 28, "writing") == ERR_DISK_FULL,
+          "ENOSPC has a code of its own");
     check(!strcmp(err_label(ERR_DISK_FULL), "disk_full"), "labels are lower case");
 }
