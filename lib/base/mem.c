@@ -309,6 +309,19 @@ void *mem_zalloc(struct mem_owner *o, size_t bytes)
     return ptr;
 }
 
+void *mem_machine_zalloc(size_t bytes)
+{
+    void *ptr = calloc(1, bytes);
+    if (!ptr)
+        abort();
+    return ptr;
+}
+
+void mem_machine_free(void *ptr)
+{
+    free(ptr);
+}
+
 char *mem_strdup(struct mem_owner *o, const char *text)
 {
     size_t bytes = strlen(text) + 1;

@@ -83,6 +83,11 @@ void *mem_zalloc(struct mem_owner *o, size_t bytes);
 char *mem_strdup(struct mem_owner *o, const char *text); /* as mem_zalloc */
 void mem_free(struct mem_owner *o, void *ptr);           /* NULL is fine */
 
+/* For the machine itself: a few structs of fixed size, made once and before there is a plan (the
+ * loop, the worker pool). No owner pays; they stand in the slack. Aborts as mem_zalloc does. */
+void *mem_machine_zalloc(size_t bytes);
+void mem_machine_free(void *ptr); /* NULL is fine */
+
 /* What the allocator and the kernel say. */
 struct mem_stats {
     uint64_t allocated_bytes; /* by the program, all arenas; 0 without jemalloc */
