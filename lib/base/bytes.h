@@ -56,7 +56,8 @@ struct reader {
 
 static inline struct reader reader_of(struct bytes b)
 {
-    return (struct reader){ b.data, b.data + b.size, ERR_OK };
+    /* Nothing at all may be {NULL, 0}, and C adds nothing to a null pointer, not even 0. */
+    return (struct reader){ b.data, b.size > 0 ? b.data + b.size : b.data, ERR_OK };
 }
 static inline size_t reader_left(const struct reader *r)
 {
