@@ -17,15 +17,18 @@ static bool load(const char *const *words, const char *const *environment, const
                  struct config_args *args)
 {
     static char *argv[16], *envp[16];
-    static char path[256], flag[300];
+    static char path[256], flag[300], copies[16][128];
     unsigned n = 0, e = 0;
     snprintf(path, sizeof(path), "%s/larder.yaml", unit_temp_dir());
     snprintf(flag, sizeof(flag), "--config=%s", path);
     FILE *f = fopen(path, "w");
     check(f && fputs(yaml, f) >= 0 && fclose(f) == 0, path);
     argv[n++] = flag;
-    for (; words && *words; words++)
-        argv[n++] = strdup(*words);
+    for (; words && *words; words++) {
+        snprintf(copies[n], sizeof(copies[n]), "%s", *words);
+        argv[n] = copies[n];
+        n++;
+    }
     for (; environment && *environment; environment++)
         envp[e++] = (char *)*environment;
     argv[n] = envp[e] = NULL;
