@@ -122,19 +122,24 @@ bool config_load(struct config *c, struct config_args *args, struct option_repor
     return report->errors == 0;
 }
 
-enum err config_reload(struct config *next, const struct config *runs, config_changed_fn *changed,
-                       void *ctx, struct error *err)
+void config_reload(struct config *next, const struct config *runs, const struct config *started,
+                   config_changed_fn *changed, void *ctx)
 {
     struct option_target t = config_target(next, NULL);
     for (const struct option_row *row = t.rows; row < t.rows + t.count; row++) {
-        if (option_equal(row, next, runs))
-            continue;
-        changed(ctx, row, row->applies == OPTION_RELOAD);
-        if (row->applies == OPTION_RELOAD)
-            continue;
-        enum err rc = option_copy(&t, row, runs, err);
-        if (rc)
-            return rc;
+        if (!option_equal(row, next, runs))
+            changed(ctx, row, row->applies == OPTION_RELOAD);
+        if (row->applies == OPTION_RESTART)
+            option_share(&t, row, started);
     }
-    return ERR_OK;
+}
+
+bool config_section_on(const struct config *c, enum option_id id)
+{
+    const struct option_row *section = &config_rows[id];
+    assert(section->kind == OPTION_KIND_SECTION);
+    if (section->enabled_by == OPTION_ALWAYS)
+        return true;
+    const uint8_t *field = (const uint8_t *)c + config_rows[section->enabled_by].offset;
+    return *(const option_bool_t *)field;
 }

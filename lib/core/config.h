@@ -69,11 +69,14 @@ bool config_load(struct config *c, struct config_args *args,
 /* The rows of config.def over c; report may be NULL. */
 struct option_target config_target(struct config *c, struct option_report *report);
 
-/* Makes next what a running daemon may change to: RESTART rows are set back to what runs. Each row
- * that differs is told, with whether it is applied. ERR_CONFIG when next has no room for the texts
- * that are set back. */
+/* Makes next what a running daemon may change to: RESTART rows are set back to what started, whose
+ * texts they then share. Each row that differs from what runs is told, with whether it is applied.
+ */
 typedef void config_changed_fn(void *ctx, const struct option_row *row, bool applied);
-enum err config_reload(struct config *next, const struct config *runs, config_changed_fn *changed,
-                       void *ctx, struct error *err);
+void config_reload(struct config *next, const struct config *runs, const struct config *started,
+                   config_changed_fn *changed, void *ctx);
+
+/* Is this part of the daemon on? id: OPTION_ID_SECTION_<name>. */
+bool config_section_on(const struct config *c, enum option_id id);
 
 #endif

@@ -314,30 +314,25 @@ bool option_equal(const struct option_row *row, const void *a, const void *b)
     return la->count == lb->count;
 }
 
-enum err option_copy(const struct option_target *to, const struct option_row *row, const void *from,
-                     struct error *err)
+void option_share(const struct option_target *to, const struct option_row *row, const void *from)
 {
     const void *field = (const uint8_t *)from + row->offset;
     switch (row->kind) {
     case OPTION_KIND_SECTION:
-        return ERR_OK;
+        return;
     case OPTION_KIND_VALUE:
         if (row->type == OPTION_TYPE_BOOL)
             *(option_bool_t *)field_of(to, row) = *(const option_bool_t *)field;
         else
             *(option_number_t *)field_of(to, row) = *(const option_number_t *)field;
-        return ERR_OK;
+        return;
     case OPTION_KIND_TEXT:
-        return set_text(to, row, *(const char *const *)field, err);
+        *(const char **)field_of(to, row) = *(const char *const *)field;
+        return;
     case OPTION_KIND_LIST:
-        break;
+        *(struct option_list *)field_of(to, row) = *(const struct option_list *)field;
+        return;
     }
-    const struct option_list *list = field;
-    enum err rc = ERR_OK;
-    *(struct option_list *)field_of(to, row) = (struct option_list){ NULL, 0 };
-    for (uint32_t i = 0; i < list->count && !rc; i++)
-        rc = append_entry(to, row, list->items[i], err);
-    return rc;
 }
 
 const struct option_row *option_section(const struct option_target *t, const struct option_row *row)

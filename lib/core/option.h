@@ -104,8 +104,8 @@ void option_number_text(const struct option_row *row, uint64_t value, char *out,
 void option_print(const struct option_target *t, const struct option_row *row, char *out,
                   size_t size);
 bool option_equal(const struct option_row *row, const void *a, const void *b);
-enum err option_copy(const struct option_target *to, const struct option_row *row, const void *from,
-                     struct error *err);
+/* The value of from; a text or list stays where it is, so from must live as long. */
+void option_share(const struct option_target *to, const struct option_row *row, const void *from);
 
 /* The section a row stands in, or NULL; false when its switch is off. */
 const struct option_row *option_section(const struct option_target *t,

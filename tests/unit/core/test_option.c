@@ -166,8 +166,6 @@ TEST(texts_have_one_limit_together)
     check(kept == LIMIT_CONFIG_TEXT_BYTES / sizeof(long_text), "as many as fit");
     check(option_set(&f->target, &rows[DOORS], "127.0.0.1:4", NULL) == ERR_OK,
           "a short one still does");
-    struct error err = { ERR_OK, "" };
-    check(option_copy(&f->target, &rows[SIGN], &f->values, &err), "a copy needs room too");
 }
 
 TEST(an_option_has_no_effect_while_its_section_is_off)
