@@ -157,11 +157,6 @@ check: all unit-bins
 check-asan:
 	$(MAKE) VARIANT=asan check
 
-## check-tsan     the unit tests of what runs on worker threads, under ThreadSanitizer
-.PHONY: check-tsan
-check-tsan:
-	$(MAKE) VARIANT=tsan check
-
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/liblarder.a
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(LINK) $(LDFLAGS) -o $@ $< $(BUILD)/liblarder.a $(LIBS)

@@ -6,14 +6,6 @@
 #include "core/loop.h"
 #include "core/timer.h"
 
-static struct loop *loop_new(void)
-{
-    struct loop *loop = NULL;
-    struct error err = { ERR_OK, "" };
-    check(loop_create(&loop, &err) == ERR_OK, err.text);
-    return loop;
-}
-
 struct alarm {
     struct timer timer;
     uint64_t want_ms; /* when it should fire; 0: not at all */
@@ -24,6 +16,15 @@ struct alarm {
 
 static const struct alarm *last; /* the one that fired last */
 static bool in_order;
+
+static struct loop *loop_new(void)
+{
+    struct loop *loop = NULL;
+    last = NULL;
+    struct error err = { ERR_OK, "" };
+    check(loop_create(&loop, &err) == ERR_OK, err.text);
+    return loop;
+}
 
 static void on_alarm(struct timer *t)
 {

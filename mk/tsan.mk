@@ -1,0 +1,9 @@
+# Tests of what runs on worker threads; each such test is named here. ThreadSanitizer is linked
+# without jemalloc (lib/base/mem.h says why), and hides what LevelDB does inside itself.
+TSAN_TESTS := core/test_work core/test_request
+
+## check-tsan     the unit tests of what runs on worker threads, under ThreadSanitizer
+.PHONY: check-tsan
+check-tsan:
+	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp $(TSAN_OPTIONS)" \
+		$(MAKE) VARIANT=tsan UNIT_SRCS="$(TSAN_TESTS:%=tests/unit/%.c)" check
