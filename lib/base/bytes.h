@@ -19,7 +19,7 @@ struct bytes { /* a borrowed range */
 
 static inline struct bytes bytes_of(const void *data, size_t size)
 {
-    return (struct bytes){ data, size };
+    return (struct bytes){ (const uint8_t *)data, size };
 }
 static inline bool bytes_equal(struct bytes a, struct bytes b)
 {
@@ -84,7 +84,8 @@ struct writer {
 
 static inline struct writer writer_of(void *buf, size_t size)
 {
-    return (struct writer){ buf, buf, (uint8_t *)buf + size, false };
+    uint8_t *start = (uint8_t *)buf;
+    return (struct writer){ start, start, start + size, false };
 }
 static inline size_t writer_used(const struct writer *w)
 {
