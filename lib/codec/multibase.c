@@ -35,12 +35,13 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-static int digit_of(const struct alphabet *a, char c)
+/* The value of a digit; the radix for a character that is none. */
+static unsigned digit_of(const struct alphabet *a, char c)
 {
     for (unsigned i = 0; i < a->radix; i++)
         if (a->digits[i] == c || (a->any_case && lower(a->digits[i]) == lower(c)))
-            return (int)i;
-    return -1;
+            return i;
+    return a->radix;
 }
 
 static int too_large(struct error *err)
@@ -72,10 +73,10 @@ static enum err bits_decode(const struct alphabet *a, const char *text, size_t t
     uint32_t acc = 0;
     unsigned have = 0;
     for (size_t i = 0; i < text_size; i++) {
-        int d = digit_of(a, text[i]);
-        if (d < 0)
+        unsigned d = digit_of(a, text[i]);
+        if (d == a->radix)
             return error_set(err, ERR_MALFORMED, "character %zu is not of its alphabet", i + 1);
-        acc = (acc << a->bits | (unsigned)d) & 0xffff;
+        acc = (acc << a->bits | d) & 0xffff;
         have += a->bits;
         if (have >= 8) {
             have -= 8;
@@ -134,10 +135,10 @@ static enum err number_decode(const struct alphabet *a, const char *text, size_t
     while (zeros < text_size && digit_of(a, text[zeros]) == 0)
         zeros++;
     for (size_t i = zeros; i < text_size; i++) {
-        int d = digit_of(a, text[i]);
-        if (d < 0)
+        unsigned d = digit_of(a, text[i]);
+        if (d == a->radix)
             return error_set(err, ERR_MALFORMED, "character %zu is not of its alphabet", i + 1);
-        if (!number_step(number, &used, sizeof(number), a->radix, 256, (unsigned)d))
+        if (!number_step(number, &used, sizeof(number), a->radix, 256, d))
             return too_large(err);
     }
     for (size_t i = 0; i < zeros; i++)

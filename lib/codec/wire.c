@@ -52,12 +52,12 @@ int wire_peek(struct bytes window, struct wire_field *out)
     if (have == 0)
         return 0;
     if (have == sizeof(head))
-        return -1;
+        return WIRE_NEVER;
     memcpy(head, window.data, have);
     memset(head + have, 0x01, sizeof(head) - have);
     r = reader_of(bytes_of(head, sizeof(head)));
     header_read(&r, &f);
-    return r.failed || (size_t)(r.at - head) <= have ? -1 : 0;
+    return r.failed || (size_t)(r.at - head) <= have ? WIRE_NEVER : 0;
 }
 
 bool wire_is(struct reader *r, const struct wire_field *f, uint32_t number, enum wire_type type)

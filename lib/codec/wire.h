@@ -29,8 +29,9 @@ struct wire_field {
 bool wire_next(struct reader *message, struct wire_field *out);
 
 /* For a window over a stream: the header of a field without the body of a bytes field (out->bytes
- * stays empty). Returns the header's size, 0 when more bytes are needed, negative when it can never
- * become valid. */
+ * stays empty). Returns the header's size, 0 when more bytes are needed, WIRE_NEVER when it can
+ * never become valid. */
+enum { WIRE_NEVER = -1 };
 int wire_peek(struct bytes window, struct wire_field *out);
 
 /* Is this the field, in the wire type it must have? A known number in another type fails r. */

@@ -235,8 +235,7 @@ static void put_time(struct writer *w)
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
     strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(whole, sizeof(whole), "%s.%03uZ", text,
-             (unsigned)(now.tv_nsec / 1000000) % 1000);
+    snprintf(whole, sizeof(whole), "%s.%03uZ", text, (unsigned)(now.tv_nsec / 1000000) % 1000);
     put(w, whole);
 }
 
