@@ -8,6 +8,8 @@
 #include <uv.h>
 
 #include "base/mem.h"
+#include "core/log.h"
+#include "core/metrics.h"
 #include "core/timer.h"
 
 struct loop {
@@ -25,6 +27,11 @@ struct loop {
     const char *name;
     uint64_t begin_ns;
     struct loop_stats stats;
+    struct {
+        uint64_t ns, count;
+        const char *name;
+    } slowest; /* not in the log yet */
+    uint64_t slow_logged_ns;
 };
 
 static void run_deferred(uv_idle_t *idle)
@@ -40,6 +47,18 @@ static void run_deferred(uv_idle_t *idle)
     }
     if (list_empty(&loop->deferred))
         uv_idle_stop(&loop->idle);
+}
+
+static void slow_log(struct loop *loop, uint64_t now_ns)
+{
+    if (loop->slowest.count == 0)
+        return;
+    log_info_with(LOG_FIELDS(log_text("callback", loop->slowest.name),
+                             log_uint("microseconds", loop->slowest.ns / 1000),
+                             log_uint("slow", loop->slowest.count)),
+                  "the event loop was kept busy");
+    loop->slowest.ns = loop->slowest.count = 0;
+    loop->slow_logged_ns = now_ns;
 }
 
 enum err loop_create(struct loop **out, struct error *err)
@@ -64,6 +83,7 @@ void loop_destroy(struct loop *loop)
     if (!loop)
         return;
     assert(list_empty(&loop->deferred) && list_empty(&loop->running) && loop->depth == 0);
+    slow_log(loop, uv_hrtime());
     timers_close(loop->timers);
     uv_close((uv_handle_t *)&loop->idle, NULL);
     uv_run(&loop->uv, UV_RUN_NOWAIT); /* the close callbacks, also of handles closed just before */
@@ -217,10 +237,11 @@ void loop_callback_end(struct loop *loop)
     assert(loop->depth > 0);
     if (--loop->depth > 0)
         return;
-    uint64_t took_ns = uv_hrtime() - loop->begin_ns;
+    uint64_t now_ns = uv_hrtime(), took_ns = now_ns - loop->begin_ns;
     struct loop_stats *st = &loop->stats;
     st->callbacks++;
     st->busy_ns += took_ns;
+    metric_observe(METRIC_loop_lag_seconds, took_ns);
     if (took_ns <= LIMIT_LOOP_CALLBACK_NS)
         return;
     st->slow++;
@@ -229,6 +250,13 @@ void loop_callback_end(struct loop *loop)
         st->slowest_ns = took_ns;
         st->slowest_name = loop->name;
     }
+    if (took_ns > loop->slowest.ns) {
+        loop->slowest.ns = took_ns;
+        loop->slowest.name = loop->name;
+    }
+    loop->slowest.count++;
+    if (now_ns - loop->slow_logged_ns >= LIMIT_LOOP_SLOW_LOG_MS * UINT64_C(1000000))
+        slow_log(loop, now_ns);
 }
 
 const struct loop_stats *loop_stats(const struct loop *loop)

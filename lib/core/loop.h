@@ -67,6 +67,8 @@ void loop_random_seed(struct loop *loop, uint64_t seed);
 void loop_callback_begin(struct loop *loop, const char *name);
 void loop_callback_end(struct loop *loop);
 
+/* Also in the histogram loop_lag_seconds; the slowest of each LIMIT_LOOP_SLOW_LOG_MS that is above
+ * the limit is named in the log. */
 struct loop_stats {
     uint64_t callbacks;  /* measured */
     uint64_t slow;       /* of them, above LIMIT_LOOP_CALLBACK_NS */

@@ -14,6 +14,7 @@
 #define LARDER_CORE_METRICS_H
 
 #include "base/error.h"
+#include "core/queue.h" /* the label `queue` */
 
 #ifndef METRICS_DEF /* a test brings rows of its own */
 #define METRICS_DEF "tables/metrics.def"

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "core/metrics.h"
 
 static const struct {
     const char *name;
@@ -46,9 +47,11 @@ bool queue_push(struct queue *q, void *item)
     assert(q->ring && item);
     if (q->count == q->capacity) {
         q->refused = true;
+        metric_add_by(METRIC_queue_refused_total, q->id, 1);
         return false;
     }
     q->ring[(q->head + q->count++) % q->capacity] = item;
+    metric_shift_by(METRIC_queue_length, q->id, 1);
     return true;
 }
 
@@ -59,6 +62,7 @@ void *queue_pop(struct queue *q)
     void *item = q->ring[q->head];
     q->head = (q->head + 1) % q->capacity;
     q->count--;
+    metric_shift_by(METRIC_queue_length, q->id, -1);
     if (q->refused && q->count <= q->low_water) {
         q->refused = false;
         q->on_space(q);

@@ -9,7 +9,7 @@
 #include <uv.h>
 
 #include "base/mem.h"
-#include "core/queue.h"
+#include "core/metrics.h"
 
 /* What libuv sees of a job. A work gets a slot when it is admitted, so there are as many as the
  * caps together and a waiting work carries none of libuv's 128 bytes. */
@@ -30,6 +30,7 @@ struct work_pool {
     struct list waiting[WORK_CLASS_COUNT]; /* READ, CPU: works; WRITE: lanes that could start one */
     uint32_t cap[WORK_CLASS_COUNT];
     struct work_stats stats[WORK_CLASS_COUNT];
+    struct metrics_collector collector;
 };
 
 enum { WORKER_NICE = 5 };
@@ -40,8 +41,24 @@ static const enum queue_id class_queue[WORK_CLASS_COUNT] = {
     [WORK_CPU] = QUEUE_WORK_CPU,
 };
 
+static_assert(WORK_CLASS_COUNT == (int)METRIC_LABELS_work_class, "a label for each class");
+
 static const struct error work_was_canceled = { ERR_CANCELED, "canceled before it ran" };
 static const struct error work_was_refused = { ERR_LIMIT, "too many jobs wait for a worker" };
+
+static void collect(struct metrics_collector *c)
+{
+    struct work_pool *pool = container_of(c, struct work_pool, collector);
+    for (unsigned i = 0; i < WORK_CLASS_COUNT; i++) {
+        const struct work_stats *st = &pool->stats[i];
+        metric_set_by(METRIC_queue_length, class_queue[i], st->waiting);
+        metric_raise_by(METRIC_queue_refused_total, class_queue[i], st->refused);
+        metric_set_by(METRIC_work_running, i, st->running);
+        metric_raise_by(METRIC_work_finished_total, i, st->finished);
+        metric_raise_by(METRIC_work_canceled_total, i, st->canceled);
+        metric_raise_by(METRIC_work_waited_seconds_total, i, st->waited_ms * 1000000);
+    }
+}
 
 enum err work_pool_create(struct work_pool **out, struct loop *loop,
                           const struct work_options *options, struct error *err)
@@ -74,6 +91,8 @@ enum err work_pool_create(struct work_pool **out, struct loop *loop,
         work_pool_destroy(pool);
         return error_set(err, ERR_SYSTEM, "the size of the worker pool cannot be set");
     }
+    pool->collector.collect = collect;
+    metrics_collector_add(&pool->collector);
     *out = pool;
     return ERR_OK;
 }
@@ -85,6 +104,7 @@ void work_pool_destroy(struct work_pool *pool)
     for (int c = 0; c < WORK_CLASS_COUNT; c++)
         assert(list_empty(&pool->waiting[c]) && pool->stats[c].running == 0 &&
                pool->stats[c].waiting == 0);
+    metrics_collector_remove(&pool->collector);
     mem_machine_free(pool->slots);
     mem_machine_free(pool);
 }

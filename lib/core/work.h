@@ -92,6 +92,7 @@ static inline bool work_pending(const struct work *w) /* between submit and done
     return w->state_ != WORK_IDLE;
 }
 
+/* As metrics: queue_length, queue_refused_total, work_*. */
 struct work_stats {
     uint32_t waiting, running;  /* now */
     uint32_t waiting_peak;      /* highest so far */

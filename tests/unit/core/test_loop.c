@@ -2,8 +2,11 @@
 
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "core/log.h"
 #include "core/loop.h"
+#include "core/metrics.h"
 
 static struct loop *loop_new(void)
 {
@@ -136,6 +139,38 @@ TEST(slow_callbacks_are_counted_and_the_slowest_is_named)
     loop_callback_end(loop);
     check(st->callbacks == 4 && st->busy_ns >= st->slow_ns, "quick ones are measured too");
     loop_destroy(loop);
+}
+
+/* The first slow one at once, what comes within the period later, in one line. */
+TEST(the_slowest_callback_is_named_in_the_log)
+{
+    int ends[2];
+    char text[4096];
+    check(pipe(ends) == 0, "a pipe");
+    log_setup(&(struct log_options){ LOG_LEVEL_INFO, LOG_FORMAT_LOGFMT, false });
+    log_setup_fd(ends[1]);
+    int64_t observed = metric_get(METRIC_loop_lag_seconds);
+    struct loop *loop = loop_new();
+    static const struct {
+        const char *name;
+        long ms;
+    } calls[] = { { "first", 2 }, { "slow", 2 }, { "slowest", 20 }, { "quick", 0 }, { "late", 3 } };
+    for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+        loop_callback_begin(loop, calls[i].name);
+        nap_ms(calls[i].ms);
+        loop_callback_end(loop);
+    }
+    loop_destroy(loop);
+    ssize_t size = read(ends[0], text, sizeof(text) - 1);
+    text[MAX(size, 0)] = '\0';
+    const char *first = strstr(text, "callback=first"), *second = strstr(text, "callback=slowest");
+    check(first && second && first < second, text);
+    check(strstr(first, "slow=1") < second && strstr(second, "slow=3"), text);
+    check(!strstr(text, "quick") && !strstr(text, "late"), text);
+    check(metric_get(METRIC_loop_lag_seconds) == observed + 5, "each is in the histogram");
+    log_setup_fd(2);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 TEST(randomness_can_be_seeded)

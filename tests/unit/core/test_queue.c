@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "core/metrics.h"
 #include "core/queue.h"
 
 static unsigned spaces;
@@ -45,6 +46,8 @@ TEST(a_full_queue_refuses_and_says_when_to_go_on)
         for (uint32_t i = 0; i < q.capacity - 5; i++)
             check(queue_push(&q, &item[(i + q.capacity) % 3]), "there is room again");
         check(!queue_push(&q, &item[0]) && !queue_push(&q, &item[0]), "full");
+        check(metric_get_by(METRIC_queue_refused_total, q.id) == 2 * (round + 1), "counted");
+        check(metric_get_by(METRIC_queue_length, q.id) == q.count, "and its length is seen");
         while (q.count > q.low_water + 1)
             check(queue_pop(&q) != NULL, "still there");
         check(spaces == (unsigned)round, "above the mark");
@@ -53,6 +56,7 @@ TEST(a_full_queue_refuses_and_says_when_to_go_on)
             ;
         check(spaces == (unsigned)round + 1, "once per refusal");
     }
+    check(metric_get_by(METRIC_queue_length, q.id) == 0, "empty again");
     queue_free(&q);
     mem_plan_destroy(plan);
 }

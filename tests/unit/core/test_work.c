@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/loop.h"
+#include "core/metrics.h"
 #include "core/work.h"
 
 enum { READ_WORKERS = 2, CPU_WORKERS = 3, THREADS = READ_WORKERS + CPU_WORKERS + WORK_WRITES_MAX };
@@ -358,6 +359,38 @@ TEST(a_full_wait_list_refuses)
         check(jobs[i].code == (over ? ERR_LIMIT : ERR_OK) && jobs[i].ran == !over, jobs[i].text);
     }
     free(jobs);
+    teardown(&f);
+}
+
+static void on_turn_scrape(struct deferred *d UNUSED)
+{
+    struct metrics_page page;
+    metrics_page_begin(&page);
+    check(metric_get_by(METRIC_work_running, WORK_READ) == READ_WORKERS, "running");
+    check(metric_get_by(METRIC_queue_length, QUEUE_WORK_READ) == 3, "waiting");
+    gate_set_open();
+}
+
+TEST(a_scrape_shows_what_workers_do)
+{
+    struct fixture f = setup();
+    struct job jobs[READ_WORKERS + 4] = { 0 };
+    struct deferred turn = { 0 };
+    struct metrics_page page;
+    gate_reset(false);
+    loop_clock_set(f.loop, 1000, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(jobs); i++)
+        work_submit(f.pool, &jobs[i].work, WORK_READ, run_at_gate, on_done);
+    work_cancel(&jobs[ARRAY_SIZE(jobs) - 1].work);
+    loop_clock_set(f.loop, 3000, 0); /* three jobs wait 2 s each */
+    loop_defer(f.loop, &turn, on_turn_scrape);
+    loop_run(f.loop);
+    metrics_page_begin(&page);
+    check(metric_get_by(METRIC_work_running, WORK_READ) == 0, "none runs");
+    check(metric_get_by(METRIC_queue_length, QUEUE_WORK_READ) == 0, "none waits");
+    check(metric_get_by(METRIC_work_finished_total, WORK_READ) >= READ_WORKERS + 3, "finished");
+    check(metric_get_by(METRIC_work_canceled_total, WORK_READ) >= 1, "canceled");
+    check(metric_get_by(METRIC_work_waited_seconds_total, WORK_READ) == INT64_C(6000000000), "ns");
     teardown(&f);
 }
 
