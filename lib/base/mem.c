@@ -295,6 +295,17 @@ void *mem_try_realloc(struct mem_owner *o, void *old, size_t bytes)
     return ptr;
 }
 
+uint64_t mem_charge_bytes(size_t bytes)
+{
+    return usable_size(bytes);
+}
+
+void *mem_alloc_taken(struct mem_owner *o, size_t bytes)
+{
+    assert(bytes > 0 && o->used_bytes > 0);
+    return block_alloc(bytes, false);
+}
+
 void *mem_zalloc(struct mem_owner *o, size_t bytes)
 {
     assert(bytes > 0);

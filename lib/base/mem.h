@@ -87,6 +87,10 @@ void mem_free(struct mem_owner *o, void *ptr);           /* NULL is fine */
  * loop, the worker pool). No owner pays; they stand in the slack. Aborts as mem_zalloc does. */
 void *mem_machine_zalloc(size_t bytes);
 void mem_machine_free(void *ptr); /* NULL is fine */
+/* For those who wait: ask for mem_charge_bytes(bytes), and allocate when it is granted. NULL only
+ * when the system has none; the charge then stays with the caller. mem_free gives it back. */
+uint64_t mem_charge_bytes(size_t bytes);
+void *mem_alloc_taken(struct mem_owner *o, size_t bytes) WARN_UNUSED;
 
 /* What the allocator and the kernel say. */
 struct mem_stats {
