@@ -194,10 +194,11 @@ static bool take_fits(const struct mem_owner *o, uint64_t bytes)
     return plan->used_bytes + bytes + others_unused <= budget_bytes(plan);
 }
 
-/* Would this take make a borrower of o while another owner waits for a part of its own share? */
-static bool take_is_unfair(const struct mem_owner *o, uint64_t bytes)
+/* Has o its share already while another owner waits for a part of its own? One item may cross the
+ * line: if it might not, two owners just below their shares could each wait for the other. */
+static bool take_is_unfair(const struct mem_owner *o)
 {
-    if (o->used_bytes + bytes <= o->share_bytes)
+    if (o->used_bytes < MAX(o->share_bytes, o->row.floor_bytes))
         return false;
     for (uint32_t i = 0; i < o->plan->count; i++) {
         const struct mem_owner *other = &o->plan->owners[i];
@@ -211,7 +212,7 @@ bool mem_take_for_waiter(struct mem_owner *o, uint64_t bytes)
 {
     if (fault_countdown > 0 && --fault_countdown == 0)
         return false;
-    if (!take_fits(o, bytes) || take_is_unfair(o, bytes))
+    if (!take_fits(o, bytes) || take_is_unfair(o))
         return false;
 #ifdef LARDER_BREAK_ACCOUNTING /* a build that lies, to see that the lie is caught */
     bytes /= 2;

@@ -5,7 +5,8 @@
  *
  * The rule for a take: the owner stays at or below its ceiling, and the sum of all that is used
  * stays under the setting minus slack minus the floors that other owners have not used. So a take
- * within an owner's own floor always succeeds, and ceilings may add up to more than the setting.
+ * within an owner's own floor always succeeds, and ceilings may add up to more than the setting. An
+ * owner that has its share gets no more while another one waits for a part of its own.
  *
  * Charges are usable sizes. Sanitizer and fuzz builds link no jemalloc and charge requested sizes.
  * Thread: the loop thread alone, but for the mem_arena_* functions.

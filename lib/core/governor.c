@@ -122,7 +122,12 @@ static void sample_take(struct governor *g)
     for (uint32_t i = 0; i < g->plan->count; i++)
         if (g->plan->owners[i].row.kind == MEM_ELASTIC)
             s->accounted_bytes += g->plan->owners[i].used_bytes;
-    s->unaccounted_bytes = (int64_t)s->held_bytes - (int64_t)s->accounted_bytes;
+    /* Pages that the allocator has not given back yet are known, so they hide no lie. */
+    s->idle_bytes = s->allocator.resident_bytes > s->allocator.allocated_bytes
+                        ? s->allocator.resident_bytes - s->allocator.allocated_bytes
+                        : 0;
+    s->unaccounted_bytes =
+        (int64_t)s->held_bytes - (int64_t)s->accounted_bytes - (int64_t)s->idle_bytes;
 }
 
 static enum governor_level level_of(struct governor *g)

@@ -26,12 +26,14 @@ enum governor_level { GOVERNOR_NORMAL, GOVERNOR_TARGET, GOVERNOR_TRIGGER, GOVERN
 
 struct governor;
 
-struct governor_sample {       /* as of the last look, every LIMIT_GOVERNOR_PERIOD_MS */
-    uint64_t held_bytes;       /* anonymous memory and mapped windows */
-    uint64_t held_peak_bytes;  /* highest anonymous memory, by the kernel's high-water mark */
-    uint64_t file_bytes;       /* resident pages of files */
-    uint64_t accounted_bytes;  /* what the owners say */
-    int64_t unaccounted_bytes; /* held less accounted: libraries, stacks, fragmentation, and lies */
+struct governor_sample {      /* as of the last look, every LIMIT_GOVERNOR_PERIOD_MS */
+    uint64_t held_bytes;      /* anonymous memory and mapped windows */
+    uint64_t held_peak_bytes; /* highest anonymous memory, by the kernel's high-water mark */
+    uint64_t file_bytes;      /* resident pages of files */
+    uint64_t accounted_bytes; /* what the owners say */
+    uint64_t idle_bytes;      /* pages the allocator keeps for what comes next */
+    /* Held, less accounted, less idle: libraries, stacks, and lies. */
+    int64_t unaccounted_bytes;
     struct mem_stats allocator;
     struct cgroup_sample cgroup;
 };

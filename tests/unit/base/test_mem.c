@@ -35,7 +35,7 @@ static bool model_allows(const struct mem_plan *plan, uint32_t who, uint64_t byt
         sum += i == who ? p->used_bytes : MAX(p->used_bytes, p->row.floor_bytes);
         unfair |= i != who && p->waiters > 0 && p->used_bytes < p->share_bytes;
     }
-    if (used_after > o->ceiling_bytes || (unfair && used_after > o->share_bytes))
+    if (used_after > o->ceiling_bytes || (unfair && o->used_bytes >= o->share_bytes))
         return false;
     return used_after <= o->row.floor_bytes || sum <= plan->setting_bytes - plan->slack_bytes;
 }
@@ -108,6 +108,18 @@ TEST(a_borrower_gets_no_more_while_another_waits_for_its_share)
     check(mem_take(borrower, 400 * MiB), "nobody else asks");
     waiter->waiters = 1;
     check(!mem_take(borrower, MiB), "its share is used up and another waits");
+    check(mem_take_for_waiter(waiter, 499 * MiB), "the waiter takes nearly all of its share");
+    borrower->waiters = 1;
+    mem_give(borrower, 301 * MiB);
+    check(mem_take_for_waiter(borrower, 2 * MiB), "an item may cross the line: two that are just");
+    check(mem_take_for_waiter(waiter, 2 * MiB), "below their shares must not wait for each other");
+    borrower->waiters = 0;
+    mem_give(borrower, 2 * MiB);
+    check(mem_take(borrower, 301 * MiB) == false, "still waited for");
+    mem_give(waiter, waiter->used_bytes);
+    waiter->waiters = 0;
+    check(mem_take(borrower, 301 * MiB), "nobody waits");
+    waiter->waiters = 1;
     check(mem_take_for_waiter(waiter, 400 * MiB), "the waiter is served");
     waiter->waiters = 0;
     check(mem_take(borrower, MiB), "nobody waits");
