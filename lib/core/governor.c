@@ -1,5 +1,8 @@
 #include "core/governor.h"
 
+#include "core/log.h"
+#include "core/metrics.h"
+
 struct governor {
     struct loop *loop;
     struct mem_plan *plan;
@@ -14,8 +17,10 @@ struct governor {
     enum governor_level level;
     uint64_t over_since_ms; /* 0: not over the setting */
     struct mem_owner *home; /* pays for the queues */
+    struct metrics_collector collector;
 };
 
+static void collect(struct metrics_collector *c);
 static void on_tick(struct timer *t);
 static void on_serve(struct deferred *d);
 
@@ -56,6 +61,9 @@ enum err governor_create(struct governor **out, struct loop *loop,
     g->plan->on_room_ctx = g;
     governor_look(g);
     timer_set(&g->timer, LIMIT_GOVERNOR_PERIOD_MS);
+    g->collector.collect = collect;
+    if (options->metrics)
+        metrics_collector_add(&g->collector);
     *out = g;
     return ERR_OK;
 }
@@ -67,6 +75,7 @@ void governor_destroy(struct governor *g)
     assert(list_empty(&g->done) && list_empty(&g->watches) && list_empty(&g->shrinkers));
     for (uint32_t i = 0; i < g->plan->count; i++)
         assert(list_empty(&g->queues[i]));
+    metrics_collector_remove(&g->collector);
     timer_set(&g->timer, 0);
     loop_defer_cancel(&g->serve);
     g->plan->on_room = NULL;
@@ -99,6 +108,27 @@ bool governor_admits(const struct governor *g)
 const struct governor_sample *governor_sample(const struct governor *g)
 {
     return &g->sample;
+}
+
+static void collect(struct metrics_collector *c)
+{
+    const struct governor *g = container_of(c, struct governor, collector);
+    const struct governor_sample *s = &g->sample;
+    assert(g->plan->count == METRIC_OWNERS);
+    for (uint32_t i = 0; i < g->plan->count; i++) {
+        const struct mem_owner *o = &g->plan->owners[i];
+        metric_set_by(METRIC_memory_used_bytes, i, (int64_t)o->used_bytes);
+        metric_set_by(METRIC_memory_peak_bytes, i, (int64_t)o->peak_bytes);
+        metric_set_by(METRIC_memory_share_bytes, i, (int64_t)o->share_bytes);
+        metric_set_by(METRIC_memory_waiting, i, o->waiters);
+        metric_raise_by(METRIC_memory_refused_total, i, o->refused);
+    }
+    metric_set(METRIC_memory_setting_bytes, (int64_t)g->plan->setting_bytes);
+    metric_set(METRIC_memory_held_bytes, (int64_t)s->held_bytes);
+    metric_set(METRIC_memory_file_bytes, (int64_t)s->file_bytes);
+    metric_set(METRIC_memory_idle_bytes, (int64_t)s->idle_bytes);
+    metric_set(METRIC_memory_unaccounted_bytes, s->unaccounted_bytes);
+    metric_set(METRIC_memory_level, (int64_t)g->level);
 }
 
 /* --- looking ------------------------------------------------------------------------------- */
@@ -149,6 +179,20 @@ static enum governor_level level_of(struct governor *g)
     return GOVERNOR_NORMAL;
 }
 
+/* False when nobody speaks for this owner. */
+static bool shrink_owner(struct governor *g, struct mem_owner *o, uint64_t bytes, bool urgent)
+{
+    bool asked = false;
+    list_each_safe (at, &g->shrinkers) {
+        struct governor_shrinker *s = container_of(at, struct governor_shrinker, link_);
+        if (s->owner == o) {
+            s->shrink(s, bytes, urgent);
+            asked = true;
+        }
+    }
+    return asked;
+}
+
 /* Asks owners above their share, in the order of the rows, for bytes in all; beyond what they have
  * borrowed only when urgent. */
 static void shrink_borrowers(struct governor *g, uint64_t bytes, bool urgent)
@@ -157,15 +201,11 @@ static void shrink_borrowers(struct governor *g, uint64_t bytes, bool urgent)
         struct mem_owner *o = &g->plan->owners[i];
         uint64_t keep = urgent ? o->row.floor_bytes : o->share_bytes;
         uint64_t wish = o->used_bytes > keep ? MIN(o->used_bytes - keep, bytes) : 0;
-        if (wish == 0)
-            continue;
-        list_each_safe(at, &g->shrinkers)
-        {
-            struct governor_shrinker *s = container_of(at, struct governor_shrinker, link_);
-            if (s->owner == o)
-                s->shrink(s, wish, urgent);
-        }
+        if (wish == 0 || !shrink_owner(g, o, wish, urgent))
+            continue; /* the next row is asked for all of it */
         bytes -= wish;
+        if (g->options.metrics)
+            metric_add_by(METRIC_memory_shrink_asked_total, i, 1);
     }
 }
 
@@ -199,14 +239,31 @@ static void relieve(struct governor *g)
         shrink_borrowers(g, waited_for, false);
 }
 
+/* Who holds what stands in the log only when it has come to the worst. */
+static void log_level_change(const struct governor *g, enum governor_level level)
+{
+    static const char *const says[] = { "normal", "above the target: owners shrink",
+                                        "above the trigger: new work waits",
+                                        "above the setting: work is ended" };
+    LOG_AT(level > g->level ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+           LOG_FIELDS(log_uint("held_bytes", g->sample.held_bytes),
+                      log_int("unaccounted_bytes", g->sample.unaccounted_bytes)),
+           "memory is %s", says[level]);
+    for (uint32_t i = 0; level == GOVERNOR_OVER && i < g->plan->count; i++)
+        log_warning_with(LOG_FIELDS(log_text("owner", g->plan->owners[i].row.name),
+                                    log_uint("used_bytes", g->plan->owners[i].used_bytes),
+                                    log_uint("share_bytes", g->plan->owners[i].share_bytes)),
+                         "memory is held");
+}
+
 void governor_look(struct governor *g)
 {
     sample_take(g);
     enum governor_level level = level_of(g);
     if (level != g->level) {
+        log_level_change(g, level);
         g->level = level;
-        list_each_safe(at, &g->watches)
-        {
+        list_each_safe (at, &g->watches) {
             struct governor_watch *w = container_of(at, struct governor_watch, link_);
             w->cb(w, level);
         }

@@ -40,6 +40,7 @@ struct governor_sample {      /* as of the last look, every LIMIT_GOVERNOR_PERIO
 
 struct governor_options {
     struct mem_plan *plan;
+    bool metrics;     /* publish the rows memory_*: the plan is that of owners.def */
     const char *root; /* "" for the machine's own proc and sys; tests hand in a fixture tree */
     /* Instead of what the kernel says, for tests; NULL otherwise. */
     void (*process_memory)(void *ctx, struct process_memory *out);
