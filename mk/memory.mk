@@ -21,3 +21,4 @@ check-memory: $(BUILD)/soak/memory_load $(BUILD)/soak/memory_load_broken
 	@out=$$($(BUILD)/soak/memory_load_broken $(MEMORY_JOBS)); rc=$$?; echo "$$out"; \
 	if [ $$rc -eq 2 ]; then echo "broken accounting was caught, as it must be"; \
 	else echo "broken accounting was NOT caught (exit $$rc)"; exit 1; fi
+	tests/soak/memory_cgroup.sh $(BUILD)/soak/memory_load $(BUILD)/soak/memory_load_broken $(MEMORY_JOBS)
