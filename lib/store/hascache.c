@@ -31,10 +31,9 @@ static bool first_segments(struct hascache *h, uint64_t expected)
     return true;
 }
 
-static bool allocate(struct hascache *h, uint64_t bytes_max)
+static bool allocate(struct hascache *h)
 {
     uint32_t count = UINT32_C(1) << h->bits;
-    h->bytes_max = bytes_max ? bytes_max : h->mem->ceiling_bytes;
     h->pool = page_pool_create(&(struct page_pool_options){
         h->mem, MAX(1u, MIN(h->bytes_max / PAGE_BYTES, UINT32_MAX)), hascache_moved, h });
     h->directory = mem_try_alloc(h->mem, count * sizeof(h->directory[0]));
@@ -47,20 +46,36 @@ static bool allocate(struct hascache *h, uint64_t bytes_max)
     return true;
 }
 
-enum err hascache_create(struct hascache **out, struct mem_owner *mem,
-                         const struct hascache_options *o, struct error *err)
+enum err hascache_allocate(struct hascache **out, struct mem_owner *mem,
+                           const struct hascache_options *o, uint8_t bits, struct error *err)
 {
     struct hascache *h = mem_try_zalloc(mem, sizeof(*h));
     if (!h)
         return mem_refused(mem, sizeof(*h), err);
     h->mem = mem;
-    h->bits = first_bits(o->expected);
+    h->bits = bits;
+    h->bytes_max = o->bytes_max ? o->bytes_max : mem->ceiling_bytes;
     h->state = HASCACHE_BUILDING;
     h->key = siphash_key_of(o->key);
     h->prng = prng_of(h->key.k0 ^ h->key.k1);
     for (unsigned i = 0; !h->kernel; i++)
         h->kernel = hascache_kernel(i);
-    if (!allocate(h, o->bytes_max) || !first_segments(h, o->expected)) {
+    if (!allocate(h)) {
+        hascache_destroy(h);
+        return mem_refused(mem, sizeof(*h->scratch), err);
+    }
+    *out = h;
+    return ERR_OK;
+}
+
+enum err hascache_create(struct hascache **out, struct mem_owner *mem,
+                         const struct hascache_options *o, struct error *err)
+{
+    struct hascache *h = NULL;
+    enum err rc = hascache_allocate(&h, mem, o, first_bits(o->expected), err);
+    if (rc)
+        return rc;
+    if (!first_segments(h, o->expected)) {
         hascache_destroy(h);
         return error_set(err, ERR_BUDGET, "has-cache for %" PRIu64 " entries: no room in '%s'",
                          o->expected, mem->row.name);

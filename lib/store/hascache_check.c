@@ -57,12 +57,11 @@ static enum err check_shape(const struct hascache *h, uint32_t segment, struct e
     return ERR_OK;
 }
 
-enum err hascache_check(const struct hascache *h, struct error *err)
+enum err hascache_check_shape(const struct hascache *h, struct error *err)
 {
     uint64_t members = 0, pages = 0, entries = 0;
     for (uint32_t i = 0; i < h->segment_count; i++) {
         enum err rc = check_shape(h, i, err);
-        rc = rc ? rc : check_lines(h, i, err);
         if (rc)
             return rc;
         members += h->segments[i].n;
@@ -76,4 +75,12 @@ enum err hascache_check(const struct hascache *h, struct error *err)
                          " directory entries do not add up",
                          members, pages, entries);
     return ERR_OK;
+}
+
+enum err hascache_check(const struct hascache *h, struct error *err)
+{
+    enum err rc = hascache_check_shape(h, err);
+    for (uint32_t i = 0; !rc && i < h->segment_count; i++)
+        rc = check_lines(h, i, err);
+    return rc;
 }

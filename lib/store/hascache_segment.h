@@ -122,6 +122,13 @@ static inline uint32_t second_line(const struct hascache_segment *s, uint64_t lo
     return (uint32_t)((lo * UINT64_C(0x9e3779b97f4a7c15) >> 32) * s->lines >> 32);
 }
 
+/* hascache.c: everything but segments and their pages. */
+enum err hascache_allocate(struct hascache **out, struct mem_owner *mem,
+                           const struct hascache_options *o, uint8_t bits, struct error *err);
+
+/* hascache_check.c: all but the members themselves. */
+enum err hascache_check_shape(const struct hascache *h, struct error *err);
+
 /* hascache_place.c: one member in one segment; n and count are the caller's affair. */
 bool hascache_place(struct hascache *h, struct hascache_segment *s, struct hascache_member m);
 bool hascache_unplace(struct hascache *h, struct hascache_segment *s, struct hascache_member m);
