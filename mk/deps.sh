@@ -1,18 +1,18 @@
 #!/bin/bash
-# Installs the Debian packages of mk/deps.list that are missing, as root or with sudo, and says what
-# it does. With --check it only says what is missing.
+# Installs the Debian packages of a list (deps.list or deps-ci.list) that are missing, as root or with
+# sudo, and says what it does: deps.sh LIST [--check]. With --check it only says what is missing.
 set -eu
-here=$(dirname "$0")
-missing=$(grep -v '^#' "$here/deps.list" | while read -r package; do
+list=$1
+missing=$(grep -v '^#' "$list" | while read -r package; do
     state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$state" = installed ] || echo "$package"
 done)
 if [ -z "$missing" ]; then
-    echo "deps: every package of mk/deps.list is installed"
+    echo "deps: every package of $list is installed"
     exit 0
 fi
 echo "deps: missing:" $missing
-[ "${1:-}" != --check ] || exit 1
+[ "${2:-}" != --check ] || exit 1
 as_root=
 if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null || {
@@ -22,7 +22,6 @@ if [ "$(id -u)" != 0 ]; then
     as_root=sudo
 fi
 echo "deps: ${as_root:+sudo }apt-get update, then install --no-install-recommends"
-export DEBIAN_FRONTEND=noninteractive
 $as_root apt-get -q -o Acquire::Retries=3 update
 # Services that come with a package (prometheus) are wanted as tools: nothing is started.
 $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -q -y -o Acquire::Retries=3 \
