@@ -230,7 +230,7 @@ def map(tree, _args):
 
 
 ROW = re.compile(r"(?m)^([A-Z][A-Z_]*)\(\s*(\w+)\s*[,)]")
-NOT_ROWS = ("CHOICES", "SECTION", "LABEL", "LABEL_VALUES", "BUCKETS")
+NOT_ROWS = ("CHOICES", "SECTION", "DESCRIPTORS", "LABEL", "LABEL_VALUES", "BUCKETS")
 USES = {  # how code refers to the row {0} of a table
     "config": r"(?:->|\.)\s*{0}\b",
     "errors": r"\bERR_{0}\b",

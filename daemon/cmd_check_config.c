@@ -1,0 +1,106 @@
+/* Says what is wrong with a configuration, or what a node would take with it. */
+#include "base/mem.h"
+#include "cli.h"
+#include "core/governor.h"
+#include "node/plan.h"
+
+static const char *source_name(enum option_source source)
+{
+    switch (source) {
+    case OPTION_DEFAULT:
+        return "default";
+    case OPTION_FILE:
+        return "file";
+    case OPTION_ENVIRONMENT:
+        return "environment";
+    case OPTION_FLAG:
+        return "flag";
+    }
+    return "";
+}
+
+static void print_given(struct config *c)
+{
+    struct option_target t = config_target(c, NULL);
+    printf("%sconfiguration%s: %s\n", cli_bold(stdout), cli_plain(stdout),
+           c->file ? c->file : "no file; flags, environment and defaults");
+    for (const struct option_row *row = t.rows; row < t.rows + t.count; row++) {
+        const struct option_given *given = &t.given[row - t.rows];
+        char value[512], where[32] = "";
+        if (given->source == OPTION_DEFAULT)
+            continue;
+        option_print(&t, row, value, sizeof(value));
+        if (given->source == OPTION_FILE)
+            snprintf(where, sizeof(where), " line %u", given->line);
+        printf("  %s: %s  (%s%s)\n", option_name(row).text, value, source_name(given->source),
+               where);
+    }
+    for (const struct option_row *row = t.rows; row < t.rows + t.count; row++)
+        if (t.given[row - t.rows].source != OPTION_DEFAULT && !option_has_effect(&t, row))
+            printf("  %s has no effect: %s is off\n", option_name(row).text,
+                   option_name(&t.rows[option_section(&t, row)->enabled_by]).text);
+    printf("  data directory: %s\n", c->data_dir);
+}
+
+static void print_memory(const struct config *c, const struct mem_plan *plan)
+{
+    printf("\n%smemory%s: %s", cli_bold(stdout), cli_plain(stdout), units_size(c->memory).text);
+    if (plan->setting_bytes < c->memory)
+        printf(", of which a control group leaves %s", units_size_about(plan->setting_bytes).text);
+    printf("\n  %-10s %-8s %10s %10s %10s  %s\n", "owner", "kind", "floor", "share", "ceiling",
+           "at its limit");
+    for (uint32_t i = 0; i < plan->count; i++) {
+        const struct mem_owner *o = &plan->owners[i];
+        if (o->row.enabled)
+            printf("  %-10s %-8s %10s %10s %10s  %s\n", o->row.name,
+                   o->row.kind == MEM_FIXED ? "fixed" : "elastic",
+                   units_size_about(o->row.floor_bytes).text, units_size_about(o->share_bytes).text,
+                   units_size_about(o->ceiling_bytes).text, o->row.at_limit);
+    }
+    printf("  %-10s %-8s %10s %10s %10s  %s\n", "slack", "watched",
+           units_size_about(plan->slack_bytes).text, units_size_about(plan->slack_bytes).text, "-",
+           "larder_memory_unaccounted_bytes shows it");
+    printf("  floors and slack need %s of %s\n", units_size_about(mem_plan_needed_bytes(plan)).text,
+           units_size_about(plan->setting_bytes).text);
+}
+
+static void print_descriptors(const struct config *c)
+{
+    struct plan_descriptors_row row;
+    printf("\n%sfile descriptors%s: %" PRIu64 "\n", cli_bold(stdout), cli_plain(stdout),
+           plan_descriptors_needed(c));
+    for (uint32_t i = 0; plan_descriptors_row(c, i, &row); i++)
+        if (row.count > 0)
+            printf("  %-10s %6" PRIu64 "  %s\n", row.name, row.count, row.sentence);
+}
+
+static enum err check_plans(struct config *c, struct error *err)
+{
+    struct mem_row rows[PLAN_OWNERS_MAX];
+    struct mem_plan *plan = NULL;
+    uint32_t count = plan_memory_rows(c, rows);
+    enum err rc = mem_plan_create(&plan, governor_effective_bytes(c->memory, ""), rows, count, err);
+    if (rc)
+        return rc;
+    print_memory(c, plan);
+    print_descriptors(c);
+    rc = mem_plan_check(plan, err);
+    mem_plan_destroy(plan);
+    return rc ? rc : plan_descriptors_check(plan_descriptors_needed(c), err);
+}
+
+int cmd_check_config(struct cli *cli)
+{
+    static struct config config;
+    struct config_args args = { .all_options = true };
+    struct error err = { ERR_OK, "" };
+    if (!cli_load(cli, &config, &args))
+        return cli->exit_code;
+    print_given(&config);
+    if (check_plans(&config, &err)) {
+        fflush(stdout);
+        return cli_fail(&err);
+    }
+    printf("\nthe configuration is good\n");
+    return 0;
+}

@@ -1,0 +1,135 @@
+/* larder-gen yaml | man: the sample configuration and the man page, from the rows. Built, not
+ * installed. */
+#include <string.h>
+
+#include "base/version.h"
+#include "cli.h"
+
+static const struct option_row *next_option(const struct option_row *row)
+{
+    return row + 1 < config_rows + OPTION_ID_COUNT ? row + 1 : NULL;
+}
+
+static void default_text(const struct option_target *t, const struct option_row *row, char *out,
+                         size_t size)
+{
+    option_print(t, row, out, size);
+    if (row->kind == OPTION_KIND_LIST)
+        snprintf(out, size, "[]");
+    else if (!out[0])
+        snprintf(out, size, "\"\"");
+}
+
+static void print_config(const struct option_target *t)
+{
+    printf("# The configuration of larder, with every default. Take the # off what you change;\n"
+           "# `larder check-config` says what the node would take with it. Sizes are written\n"
+           "# 100MiB, durations 25s. See larder(8).\n");
+    for (const struct option_row *row = t->rows; row; row = next_option(row)) {
+        char allowed[160], value[128], text[512];
+        if (row->kind == OPTION_KIND_SECTION) {
+            snprintf(text, sizeof(text), "--- %s: %s", row->name, row->sentence);
+            printf("\n");
+            cli_print_wrapped(stdout, "# ", text);
+            continue;
+        }
+        option_allowed(row, allowed, sizeof(allowed));
+        default_text(t, row, value, sizeof(value));
+        snprintf(text, sizeof(text), "%s Allowed: %s.%s", row->sentence, allowed,
+                 row->applies == OPTION_RESTART ? " A change needs a restart." : "");
+        printf("\n");
+        cli_print_wrapped(stdout, "# ", text);
+        printf("#%s: %s\n", option_name(row).text, value);
+    }
+}
+
+/* Dashes that are typed, and a dot or quote that would begin a request. */
+static void print_roff(const char *text)
+{
+    if (*text == '.' || *text == '\'')
+        printf("\\&");
+    for (; *text; text++)
+        printf(*text == '-' ? "\\-" : *text == '\\' ? "\\e" : "%c", *text);
+    printf("\n");
+}
+
+static void print_man_commands(void)
+{
+    printf(".SH COMMANDS\n");
+#define COMMAND(id, name, arguments, sentence)                                                     \
+    printf(".TP\n.B larder %s %s\n", name, arguments);                                             \
+    print_roff(sentence);
+#include "commands.def"
+#undef COMMAND
+}
+
+static void print_man_options(const struct option_target *t)
+{
+    printf(".SH OPTIONS\n");
+    print_roff(
+        "Each option is a flag of `larder start`, a key of the file, and a variable of the "
+        "environment: memory is --memory, memory: and LARDER_MEMORY. A flag wins over the "
+        "environment, that over the file, that over the default. Sizes are written 100MiB, "
+        "durations 25s. A flag that may be repeated is a list in the file, and has commas in "
+        "the environment.");
+    for (const struct option_row *row = t->rows; row; row = next_option(row)) {
+        char allowed[160], value[128], text[512];
+        if (row->kind == OPTION_KIND_SECTION) {
+            printf(".SS ");
+            print_roff(row->sentence);
+            continue;
+        }
+        option_allowed(row, allowed, sizeof(allowed));
+        default_text(t, row, value, sizeof(value));
+        printf(".TP\n.B ");
+        print_roff(option_name(row).text);
+        snprintf(text, sizeof(text), "%s Default: %s; allowed: %s; %s.", row->sentence, value,
+                 allowed,
+                 row->applies == OPTION_RESTART ? "a change needs a restart"
+                                                : "SIGHUP applies a change");
+        print_roff(text);
+    }
+}
+
+static void print_man(const struct option_target *t)
+{
+    printf(".TH LARDER 8 \"\" \"larder %s\" \"System Administration\"\n", LARDER_VERSION);
+    printf(".SH NAME\nlarder \\- a storage node that stays inside the memory you give it\n");
+    printf(".SH SYNOPSIS\n.B larder\n.I command\n.RI [ flags ]\n");
+    print_man_commands();
+    print_man_options(t);
+    printf(".SH SIGNALS\n");
+    print_roff(
+        "SIGHUP reads the configuration anew: any error keeps the old one. SIGTERM and SIGINT "
+        "end the node: running work gets shutdown-deadline to end by itself; a second one "
+        "skips the waiting.");
+    printf(".SH EXIT STATUS\n"
+           ".TP\n.B 0\nDone.\n"
+           ".TP\n.B 1\nDone, but something was refused or found bad.\n"
+           ".TP\n.B 2\nWrong usage or configuration.\n"
+           ".TP\n.B 3\nCould not finish: disk, network, memory.\n"
+           ".TP\n.B 4\nA store is foreign, corrupt or in use by another process.\n");
+    printf(".SH ENVIRONMENT\n");
+    print_roff("LARDER_ and the name of an option in capitals, with _ for -. Any other variable "
+               "that begins with LARDER_ is an error. NO_COLOR: no colours on a terminal.");
+    printf(
+        ".SH FILES\n"
+        ".TP\n.I /etc/larder/larder.yaml\nThe configuration, unless \\-\\-config names another.\n"
+        ".TP\n.I $STATE_DIRECTORY, $XDG_STATE_HOME/larder, ~/.local/state/larder\n"
+        "The data directory, the first that applies, unless data\\-dir names another.\n");
+}
+
+int main(int argc, char **argv)
+{
+    static struct config config;
+    static struct option_report report;
+    struct option_target t = config_target(&config, &report);
+    option_set_defaults(&t);
+    if (argc == 2 && !strcmp(argv[1], "yaml"))
+        print_config(&t);
+    else if (argc == 2 && !strcmp(argv[1], "man"))
+        print_man(&t);
+    else
+        return err_exit_code(ERR_USAGE);
+    return fflush(stdout) ? err_exit_code(ERR_IO) : 0;
+}

@@ -1,0 +1,315 @@
+#include "node/node_state.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/version.h"
+#include "core/log.h"
+#include "core/notify.h"
+#include "core/signal.h"
+#include "node/admin.h"
+#include "node/facts.h"
+
+static enum err facts_part_start(struct node *n, struct error *err)
+{
+    return facts_create(&n->facts, n->mem, n->env.work, &n->datadir, err);
+}
+
+static void facts_written(void *ctx)
+{
+    struct node *n = ctx;
+    node_release(n, &n->facts_hold, NULL);
+}
+
+static void facts_part_stop(struct node *n)
+{
+    if (n->facts && facts_wait(n->facts, facts_written, n))
+        node_hold(n, &n->facts_hold, "writing node.json");
+}
+
+/* In the order of start; stopped in reverse. A subsystem adds a row. */
+static const struct node_part parts[] = {
+    { "facts", facts_part_start, NULL, NULL, NULL, facts_part_stop },
+    { "control socket", admin_part_start, NULL, admin_part_drain, admin_part_cancel,
+      admin_part_stop },
+};
+
+static void step(struct deferred *d);
+
+static void step_soon(struct node *n)
+{
+    if (!deferred_pending(&n->step))
+        loop_defer(n->env.loop, &n->step, step);
+}
+
+void node_hold(struct node *n, struct node_hold *hold, const char *what)
+{
+    hold->what_ = what;
+    list_append(&n->holds, &hold->link_);
+}
+
+void node_release(struct node *n, struct node_hold *hold, const struct error *err)
+{
+    list_remove(&hold->link_);
+    if (err && !n->failure.code)
+        n->failure = *err;
+    if (n->phase != NODE_RUNNING)
+        step_soon(n);
+}
+
+static void log_holds(struct node *n)
+{
+    for (struct list *at = n->holds.next; at != &n->holds; at = at->next)
+        log_info("still running: %s", container_of(at, struct node_hold, link_)->what_);
+}
+
+static void each_part(struct node *n, void (*pick)(const struct node_part *part, struct node *n))
+{
+    for (uint32_t i = n->parts_started; i-- > 0;)
+        pick(&parts[i], n);
+}
+
+static void drain_part(const struct node_part *part, struct node *n)
+{
+    if (part->drain)
+        part->drain(n);
+}
+
+static void cancel_part(const struct node_part *part, struct node *n)
+{
+    if (part->cancel)
+        part->cancel(n);
+}
+
+static void cancel_rest(struct node *n)
+{
+    n->phase = NODE_CANCELING;
+    timer_set(&n->deadline, 0);
+    log_holds(n);
+    each_part(n, cancel_part);
+    step_soon(n);
+}
+
+static void deadline_passed(struct timer *t)
+{
+    struct node *n = container_of(t, struct node, deadline);
+    log_warning("shutdown-deadline has passed; what still runs is canceled");
+    cancel_rest(n);
+}
+
+static void drain(struct node *n)
+{
+    n->phase = NODE_DRAINING;
+    notify_stopping(n->notify);
+    notify_status(n->notify, "stopping");
+    each_part(n, drain_part);
+    uint64_t wait_ms = node_config(n)->shutdown_deadline;
+    if (list_empty(&n->holds))
+        step_soon(n);
+    else if (wait_ms == 0)
+        cancel_rest(n);
+    else
+        timer_set(&n->deadline, wait_ms);
+}
+
+void node_stop(struct node *n)
+{
+    switch (n->phase) {
+    case NODE_STARTING: /* the part that starts now ends its start first */
+        n->asked_to_stop = true;
+        step_soon(n);
+        return;
+    case NODE_RUNNING:
+        drain(n);
+        return;
+    case NODE_DRAINING:
+        log_info("asked again: not waiting any longer");
+        cancel_rest(n);
+        return;
+    case NODE_CANCELING:
+    case NODE_STOPPING:
+        return;
+    }
+}
+
+void node_fail(struct node *n, const struct error *err)
+{
+    assert(err->code);
+    if (!n->failure.code) {
+        n->failure = *err;
+        log_error("stopping: %s", err->text);
+    }
+    if (n->phase == NODE_STARTING || n->phase == NODE_RUNNING)
+        node_stop(n);
+}
+
+static void become_ready(struct node *n)
+{
+    n->phase = NODE_RUNNING;
+    facts_publish(n->facts);
+    notify_ready(n->notify);
+    notify_status(n->notify, "ready");
+    log_info_with(LOG_FIELDS(log_uint("ms", loop_now_ms(n->env.loop) - n->created_ms),
+                             log_text("data_dir", n->started->data_dir)),
+                  "ready");
+}
+
+static void start_next(struct node *n)
+{
+    if (n->failure.code || n->asked_to_stop) {
+        drain(n);
+    } else if (n->parts_started == ARRAY_SIZE(parts)) {
+        become_ready(n);
+    } else {
+        const struct node_part *part = &parts[n->parts_started++];
+        struct error err = { ERR_OK, "" };
+        if (part->start(n, &err) && !n->failure.code)
+            n->failure = err;
+        if (list_empty(&n->holds))
+            step_soon(n);
+    }
+}
+
+static void stop_next(struct node *n)
+{
+    if (n->parts_started == 0) {
+        signals_destroy(n->signals);
+        n->signals = NULL;
+        loop_stop(n->env.loop);
+        return;
+    }
+    const struct node_part *part = &parts[--n->parts_started];
+    if (part->stop)
+        part->stop(n);
+    if (list_empty(&n->holds))
+        step_soon(n);
+}
+
+static void step(struct deferred *d)
+{
+    struct node *n = container_of(d, struct node, step);
+    if (!list_empty(&n->holds))
+        return; /* the last release comes back here */
+    switch (n->phase) {
+    case NODE_STARTING:
+        start_next(n);
+        return;
+    case NODE_RUNNING:
+        return;
+    case NODE_DRAINING:
+    case NODE_CANCELING:
+        timer_set(&n->deadline, 0);
+        n->phase = NODE_STOPPING;
+        step_soon(n);
+        return;
+    case NODE_STOPPING:
+        stop_next(n);
+        return;
+    }
+}
+
+void node_reload_parts(struct node *n)
+{
+    for (uint32_t i = 0; i < n->parts_started; i++)
+        if (parts[i].reload)
+            parts[i].reload(n);
+}
+
+enum err node_create(struct node **out, const struct node_options *options, struct error *err)
+{
+    struct node *n = mem_machine_zalloc(sizeof(*n));
+    n->started = n->env.config = options->config;
+    n->args = options->args;
+    list_init(&n->holds);
+    enum err rc = machine_create(n, err);
+    if (rc) {
+        node_destroy(n);
+        return rc;
+    }
+    timer_init(&n->deadline, n->env.loop, deadline_passed, "deadline_passed");
+    *out = n;
+    return ERR_OK;
+}
+
+enum err node_run(struct node *n, struct error *err)
+{
+    assert(n->phase == NODE_STARTING && n->parts_started == 0);
+    step_soon(n);
+    loop_run(n->env.loop);
+    assert(n->phase == NODE_STOPPING && n->parts_started == 0 && list_empty(&n->holds));
+    if (n->failure.code)
+        return error_set(err, n->failure.code, "%s", n->failure.text);
+    return ERR_OK;
+}
+
+void node_destroy(struct node *n)
+{
+    if (!n)
+        return;
+    reload_destroy(n);
+    facts_destroy(n->facts);
+    machine_destroy(n);
+    mem_machine_free(n);
+}
+
+struct env *node_env(struct node *n)
+{
+    return &n->env;
+}
+
+const struct config *node_config(const struct node *n)
+{
+    return n->env.config;
+}
+
+struct mem_plan *node_plan(struct node *n)
+{
+    return n->plan;
+}
+
+struct mem_owner *node_owner(struct node *n, const char *name)
+{
+    struct mem_owner *owner = mem_plan_find(n->plan, name);
+    assert(owner);
+    return owner;
+}
+
+const struct datadir *node_datadir(const struct node *n)
+{
+    return &n->datadir;
+}
+
+struct notify *node_notify(struct node *n)
+{
+    return n->notify;
+}
+
+struct facts *node_facts(struct node *n)
+{
+    return n->facts;
+}
+
+uint64_t node_started_ms(const struct node *n)
+{
+    return n->created_ms;
+}
+
+enum node_phase node_phase(const struct node *n)
+{
+    return n->phase;
+}
+
+const char *node_phase_name(enum node_phase phase)
+{
+    switch (phase) {
+    case NODE_STARTING:
+        return "starting";
+    case NODE_RUNNING:
+        return "ready";
+    case NODE_DRAINING:
+    case NODE_CANCELING:
+    case NODE_STOPPING:
+        return "stopping";
+    }
+    return "";
+}

@@ -1,0 +1,57 @@
+/* lib/node/node_state.h
+ *
+ * The fields of struct node, for node.c, machine.c and reload.c alone. Everybody else uses node.h.
+ * Owns:   what is said at each field. Thread: as node.h says.
+ */
+#ifndef LARDER_NODE_NODE_STATE_H
+#define LARDER_NODE_NODE_STATE_H
+
+#include "core/config.h"
+#include "core/env.h"
+#include "core/loop.h"
+#include "core/timer.h"
+#include "node/datadir.h"
+#include "node/node.h"
+
+struct reload;
+struct signals;
+
+struct node {
+    struct env env;                 /* config changes with a reload */
+    const struct config *started;   /* borrowed: where RESTART rows live */
+    const struct config_args *args; /* borrowed */
+
+    struct mem_plan *plan; /* owned, as is all below */
+    struct mem_owner *mem; /* the row "node" of plan; borrowed from it */
+    struct datadir datadir;
+    struct signals *signals;
+    struct notify *notify;
+    struct facts *facts;
+    struct admin *admin;
+    struct reload *reload; /* made by the first SIGHUP */
+
+    enum node_phase phase;
+    uint32_t parts_started; /* from the front of the table, the last one maybe half */
+    struct list holds;
+    struct node_hold facts_hold, admin_hold;
+    struct deferred step;
+    struct timer deadline;
+    bool asked_to_stop;
+    struct error failure; /* why it stops; ERR_OK: it was asked to */
+    uint64_t created_ms;
+};
+
+/* machine.c: what stands before the first part and falls after the last. */
+enum err machine_create(struct node *n, struct error *err);
+void machine_destroy(struct node *n);
+void machine_log_setup(const struct config *c);
+
+/* reload.c */
+void reload_start(struct node *n);
+void reload_destroy(struct node *n);
+
+/* node.c: drain, or stop waiting when it drains already. */
+void node_stop(struct node *n);
+void node_reload_parts(struct node *n);
+
+#endif
