@@ -183,6 +183,10 @@ def banned(tree, _args):
             yield f"{path}:{line}: '{found.rstrip('( ')}' {why}"
 
 
+# Callbacks whose parameters somebody else counts.
+DICTATED = {("lib/net/http_server.c", "on_access")}  # MHD_AccessHandlerCallback
+
+
 @check
 def length(tree, _args):
     """Functions of 70 lines and 6 parameters, files of 800, headers of 150."""
@@ -194,7 +198,7 @@ def length(tree, _args):
         for f in tree.functions(path):
             if f.lines > FUNCTION_LINES:
                 yield f"{path}:{f.line}: {f.name} has {f.lines} lines, at most {FUNCTION_LINES}"
-            if f.params > PARAMS:
+            if f.params > PARAMS and (path, f.name) not in DICTATED:
                 yield f"{path}:{f.line}: {f.name} has {f.params} parameters, at most {PARAMS}"
 
 
