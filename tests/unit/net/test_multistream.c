@@ -22,7 +22,7 @@ static void listener_feed(struct listener *l, struct bytes in, size_t piece)
     l->selected[0] = '\0';
     multistream_put(&l->out, MULTISTREAM_HEADER);
     for (size_t at = 0; at < in.size;) {
-        size_t n = MIN(in.size - at, piece ? piece : 1 + (size_t)rand() % 7);
+        size_t most = piece ? piece : 1 + (size_t)rand() % 7, n = MIN(in.size - at, most);
         size_t used = multistream_feed(&l->m, bytes_of(in.data + at, n), &l->last, NULL);
         check(used > 0 && used <= n, "something is taken");
         at += used;
