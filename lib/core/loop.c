@@ -30,8 +30,8 @@ struct loop {
     struct {
         uint64_t ns, count;
         const char *name;
-    } slowest; /* not in the log yet */
-    uint64_t slow_logged_ns;
+    } slowest;               /* not in the log yet */
+    uint64_t slow_logged_ns; /* 0: never */
 };
 
 static void run_deferred(uv_idle_t *idle)
@@ -47,6 +47,13 @@ static void run_deferred(uv_idle_t *idle)
     }
     if (list_empty(&loop->deferred))
         uv_idle_stop(&loop->idle);
+}
+
+/* A turned clock measures too: callbacks then take the time that they turn it by, and none by
+ * accident. */
+static uint64_t measure_ns(const struct loop *loop)
+{
+    return loop->clock_turned ? loop->turned_now_ms * UINT64_C(1000000) : uv_hrtime();
 }
 
 static void slow_log(struct loop *loop, uint64_t now_ns)
@@ -83,7 +90,7 @@ void loop_destroy(struct loop *loop)
     if (!loop)
         return;
     assert(list_empty(&loop->deferred) && list_empty(&loop->running) && loop->depth == 0);
-    slow_log(loop, uv_hrtime());
+    slow_log(loop, measure_ns(loop));
     timers_close(loop->timers);
     uv_close((uv_handle_t *)&loop->idle, NULL);
     uv_run(&loop->uv, UV_RUN_NOWAIT); /* the close callbacks, also of handles closed just before */
@@ -152,8 +159,11 @@ bool loop_clock_is_turned(const struct loop *loop)
 void loop_clock_set(struct loop *loop, uint64_t now_ms, uint64_t wall_ns)
 {
     assert(now_ms > 0 && (!loop->clock_turned || now_ms >= loop->turned_now_ms));
+    bool first = !loop->clock_turned;
     loop->clock_turned = true;
     loop->turned_now_ms = now_ms;
+    if (first)
+        loop->begin_ns = measure_ns(loop); /* what ran by the old clock ends here */
     loop->turned_wall_ns = wall_ns;
     timers_clock_turned(loop->timers);
 }
@@ -229,7 +239,7 @@ void loop_callback_begin(struct loop *loop, const char *name)
     if (loop->depth++ > 0)
         return;
     loop->name = name;
-    loop->begin_ns = uv_hrtime();
+    loop->begin_ns = measure_ns(loop);
 }
 
 void loop_callback_end(struct loop *loop)
@@ -237,7 +247,7 @@ void loop_callback_end(struct loop *loop)
     assert(loop->depth > 0);
     if (--loop->depth > 0)
         return;
-    uint64_t now_ns = uv_hrtime(), took_ns = now_ns - loop->begin_ns;
+    uint64_t now_ns = measure_ns(loop), took_ns = now_ns - loop->begin_ns;
     struct loop_stats *st = &loop->stats;
     st->callbacks++;
     st->busy_ns += took_ns;
@@ -255,7 +265,8 @@ void loop_callback_end(struct loop *loop)
         loop->slowest.name = loop->name;
     }
     loop->slowest.count++;
-    if (now_ns - loop->slow_logged_ns >= LIMIT_LOOP_SLOW_LOG_MS * UINT64_C(1000000))
+    if (!loop->slow_logged_ns ||
+        now_ns - loop->slow_logged_ns >= LIMIT_LOOP_SLOW_LOG_MS * UINT64_C(1000000))
         slow_log(loop, now_ns);
 }
 

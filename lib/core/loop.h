@@ -54,7 +54,7 @@ uint64_t loop_random_below(struct loop *loop, uint64_t bound); /* uniform in [0,
 
 /* For tests. From loop_clock_set on both clocks stand still until they are set again; timers that
  * are due fall in the next turn, and timers that are not keep loop_run no longer alive: it returns
- * when all is quiet. now_ms must not go back. */
+ * when all is quiet. now_ms must not go back. Callbacks are then measured by this clock. */
 void loop_clock_set(struct loop *loop, uint64_t now_ms, uint64_t wall_ns);
 /* Runs till all is quiet, then turns both clocks on by ms, stopping at every deadline on the way,
  * with a run till all is quiet at each stop and at the end. Do not use with sockets. */

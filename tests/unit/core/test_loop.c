@@ -100,50 +100,74 @@ TEST(stop_ends_a_run_that_has_more_to_do)
     loop_destroy(loop);
 }
 
-static void nap_ms(long ms)
+/* A callback that keeps the loop for so long, by the turned clock: exact on a busy machine, too. */
+struct busy {
+    struct deferred deferred;
+    struct loop *loop;
+    const char *name;
+    uint64_t ms;
+};
+
+static void spend_ms(struct loop *loop, uint64_t ms)
 {
-    struct timespec ts = { 0, ms * 1000000 };
-    while (nanosleep(&ts, &ts))
-        ;
+    loop_clock_set(loop, loop_now_ms(loop) + ms, 0);
 }
 
-static void on_slow(struct deferred *d UNUSED)
+static void on_busy(struct deferred *d)
 {
-    nap_ms(3);
-}
-
-static void on_slower(struct deferred *d UNUSED)
-{
-    nap_ms(30);
+    struct busy *b = container_of(d, struct busy, deferred);
+    spend_ms(b->loop, b->ms);
 }
 
 TEST(slow_callbacks_are_counted_and_the_slowest_is_named)
 {
     struct loop *loop = loop_new();
-    struct deferred slow = { 0 }, slower = { 0 };
-    loop_defer(loop, &slower, on_slower);
-    loop_defer(loop, &slow, on_slow);
+    struct busy calls[] = { { .name = "just", .ms = 1 },
+                            { .name = "slower", .ms = 30 },
+                            { .name = "slow", .ms = 3 },
+                            { .name = "quick", .ms = 0 } };
+    loop_clock_set(loop, 1000, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+        calls[i].loop = loop;
+        loop_defer_named(loop, &calls[i].deferred, on_busy, calls[i].name);
+    }
     loop_run(loop);
     const struct loop_stats *st = loop_stats(loop);
-    check(st->callbacks == 2 && st->slow == 2, "both took more than 1 ms");
-    check(!strcmp(st->slowest_name, "on_slower"), st->slowest_name);
-    check(st->slowest_ns >= 30000000 && st->slow_ns >= 33000000, "and how long");
+    check(st->callbacks == 4 && st->slow == 2, "two took more than 1 ms");
+    check(!strcmp(st->slowest_name, "slower") && st->slowest_ns == 30000000, st->slowest_name);
+    check(st->slow_ns == 33000000 && st->busy_ns == 34000000, "and how long all took");
     loop_callback_begin(loop, "watcher");
     loop_callback_begin(loop, "inner");
     loop_callback_end(loop);
-    nap_ms(60);
+    spend_ms(loop, 60);
     loop_callback_end(loop);
-    check(st->callbacks == 3 && st->slow == 3, "nested ones are one");
+    check(st->callbacks == 5 && st->slow == 3, "nested ones are one");
     check(!strcmp(st->slowest_name, "watcher"), st->slowest_name);
-    loop_callback_begin(loop, "quick");
+    loop_destroy(loop);
+}
+
+TEST(the_systems_clock_measures_callbacks_too)
+{
+    struct loop *loop = loop_new();
+    struct timespec nap = { 0, 3000000 };
+    loop_callback_begin(loop, "nap");
+    while (nanosleep(&nap, &nap))
+        ;
     loop_callback_end(loop);
-    check(st->callbacks == 4 && st->busy_ns >= st->slow_ns, "quick ones are measured too");
+    check(loop_stats(loop)->slow == 1 && loop_stats(loop)->slowest_ns >= 3000000, "3 ms are slow");
     loop_destroy(loop);
 }
 
 /* The first slow one at once, what comes within the period later, in one line. */
 TEST(the_slowest_callback_is_named_in_the_log)
 {
+    static const struct {
+        const char *name;
+        uint64_t ms, then_ms;
+    } calls[] = {
+        { "first", 2, 0 }, { "slow", 2, 0 },      { "slowest", 20, 0 }, { "quick", 0, 0 },
+        { "late", 3, 0 },  { "quick", 0, 10000 }, { "next", 2, 0 },     { "last", 2, 0 }
+    };
     int ends[2];
     char text[4096];
     check(pipe(ends) == 0, "a pipe");
@@ -151,23 +175,25 @@ TEST(the_slowest_callback_is_named_in_the_log)
     log_setup_fd(ends[1]);
     int64_t observed = metric_get(METRIC_loop_lag_seconds);
     struct loop *loop = loop_new();
-    static const struct {
-        const char *name;
-        long ms;
-    } calls[] = { { "first", 2 }, { "slow", 2 }, { "slowest", 20 }, { "quick", 0 }, { "late", 3 } };
+    loop_clock_set(loop, 1000, 0);
     for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
         loop_callback_begin(loop, calls[i].name);
-        nap_ms(calls[i].ms);
+        spend_ms(loop, calls[i].ms);
         loop_callback_end(loop);
+        spend_ms(loop, calls[i].then_ms);
     }
     loop_destroy(loop);
     ssize_t size = read(ends[0], text, sizeof(text) - 1);
     text[MAX(size, 0)] = '\0';
-    const char *first = strstr(text, "callback=first"), *second = strstr(text, "callback=slowest");
-    check(first && second && first < second, text);
-    check(strstr(first, "slow=1") < second && strstr(second, "slow=3"), text);
-    check(!strstr(text, "quick") && !strstr(text, "late"), text);
-    check(metric_get(METRIC_loop_lag_seconds) == observed + 5, "each is in the histogram");
+    static const char *const want[] = { "callback=first microseconds=2000 slow=1\n",
+                                        "callback=slowest microseconds=20000 slow=4\n",
+                                        "callback=last microseconds=2000 slow=1\n" };
+    const char *at = text;
+    for (size_t i = 0; i < ARRAY_SIZE(want); i++)
+        check((at = strstr(at, want[i])) != NULL, text);
+    check(strchr(at, '\n')[1] == '\0', text);
+    check(metric_get(METRIC_loop_lag_seconds) == observed + (int64_t)ARRAY_SIZE(calls),
+          "each is in the histogram");
     log_setup_fd(2);
     close(ends[0]);
     close(ends[1]);
@@ -193,6 +219,11 @@ TEST(randomness_can_be_seeded)
         seen[loop_random_below(loop, 3)]++;
     for (int i = 0; i < 3; i++)
         check(seen[i] > 850 && seen[i] < 1150, "evenly below a bound");
+    const uint64_t quarter = UINT64_C(1) << 62; /* a bound that does not divide 2^64 by far */
+    unsigned low = 0;
+    for (int i = 0; i < 3000; i++)
+        low += loop_random_below(loop, 3 * quarter) < quarter;
+    check(low > 850 && low < 1150, "also a large one");
     loop_destroy(loop);
 }
 

@@ -160,6 +160,31 @@ TEST(a_callback_may_switch_another_off)
     loop_destroy(loop);
 }
 
+TEST(a_clock_turned_past_a_deadline_fires_it_at_once)
+{
+    struct loop *loop = loop_new();
+    struct alarm a = { 0 };
+    timer_init(&a.timer, loop, on_alarm, "a");
+    timer_set(&a.timer, 3600000); /* by the system's clock */
+    loop_clock_set(loop, loop_now_ms(loop) + 3600000, 0);
+    loop_run(loop);
+    check(a.fired == 1, "an hour has passed");
+    loop_destroy(loop);
+}
+
+TEST(a_timer_that_is_off_wakes_nobody)
+{
+    struct loop *loop = loop_new();
+    struct alarm a = { 0 };
+    timer_init(&a.timer, loop, on_alarm, "a");
+    timer_set(&a.timer, 5000);
+    timer_set(&a.timer, 0);
+    uint64_t start_ms = loop_now_ms(loop);
+    loop_run(loop);
+    check(loop_now_ms(loop) < start_ms + 5000, "nothing is left to wait for");
+    loop_destroy(loop);
+}
+
 TEST(the_systems_clock_drives_timers_too)
 {
     struct loop *loop = loop_new();

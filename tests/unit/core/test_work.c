@@ -394,15 +394,15 @@ TEST(a_scrape_shows_what_workers_do)
     teardown(&f);
 }
 
-static enum err run_bare(struct work *w UNUSED, struct error *err UNUSED)
+static enum err run_bare(struct work *w, struct error *err UNUSED)
 {
-    return ERR_NOT_FOUND;
+    return container_of(w, struct job, work)->fail;
 }
 
 TEST(what_run_returns_reaches_done)
 {
     struct fixture f = setup();
-    struct job ok = { 0 }, bad = { .fail = ERR_CORRUPT }, bare = { 0 };
+    struct job ok = { 0 }, bad = { .fail = ERR_CORRUPT }, bare = { .fail = ERR_NOT_FOUND };
     work_submit(f.pool, &bad.work, WORK_CPU, run_plain, on_done);
     work_submit(f.pool, &bare.work, WORK_CPU, run_bare, on_done);
     work_submit(f.pool, &ok.work, WORK_CPU, run_plain, on_done);
@@ -410,6 +410,13 @@ TEST(what_run_returns_reaches_done)
     check(bad.code == ERR_CORRUPT && !strcmp(bad.text, "as told"), bad.text);
     check(bare.code == ERR_NOT_FOUND && !strcmp(bare.text, err_text(ERR_NOT_FOUND)), bare.text);
     check(ok.done == 1 && ok.code == ERR_OK, "a slot keeps no error of the one before");
+    bare.fail = ERR_CORRUPT;
+    for (int i = 0; i < 20; i++) { /* until a slot comes round */
+        work_submit(f.pool, &bad.work, WORK_CPU, run_plain, on_done);
+        work_submit(f.pool, &bare.work, WORK_CPU, run_bare, on_done);
+        loop_run(f.loop);
+        check(!strcmp(bare.text, err_text(ERR_CORRUPT)), "nor a sentence of it");
+    }
     teardown(&f);
 }
 
