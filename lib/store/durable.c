@@ -18,6 +18,7 @@ enum { ROWS = 1000, ROW_PATH_BYTES = 240 };
 
 struct durable_row {
     _Atomic uint32_t state;
+    _Atomic uint32_t renaming; /* over it, and the folder is not synced: see before_keep */
     _Atomic uint64_t synced_bytes;
     char path[ROW_PATH_BYTES];
 };
@@ -79,6 +80,7 @@ static void row_put(const char *path, uint64_t synced_bytes)
         return;
     }
     snprintf(row->path, sizeof(row->path), "%s", path);
+    atomic_store(&row->renaming, 0);
     atomic_store(&row->synced_bytes, synced_bytes);
     atomic_store(&row->state, ROW_VALID);
 }
@@ -146,12 +148,28 @@ enum err durable_sync_dir(const char *dir, struct error *err)
     return ERR_OK;
 }
 
-/* Keeps the old target; the first one kept is the last durable one. */
+/* Keeps the old target while the rename is not durable. A copy that is there already is the last
+ * durable one if the row says so, else the rest of a rename that became durable before a kill. */
 static void before_keep(const char *to, char *before, size_t size)
 {
     snprintf(before, size, "%s%s", to, before_suffix);
+    struct durable_row *row = row_find(recording, to);
+    if (!row || !atomic_load(&row->renaming))
+        unlink(before);
     if (link(to, before) && errno != EEXIST && errno != ENOENT)
         atomic_store(&recording->overflowed, 1);
+    if (row)
+        atomic_store(&row->renaming, 1);
+}
+
+static void before_drop(const char *from, const char *to, const char *before, uint64_t size)
+{
+    row_put(to, size);
+    struct durable_row *row = row_find(recording, to);
+    if (row)
+        atomic_store(&row->renaming, 0);
+    durable_forget(from);
+    unlink(before);
 }
 
 /* A file that is renamed over another must be synced to its end; if not, nothing of it counts. */
@@ -180,9 +198,7 @@ enum err durable_rename(const char *from, const char *to, struct error *err)
     enum err rc = durable_sync_dir(dir, err);
     if (rc || !recording || dropping)
         return rc;
-    durable_forget(from);
-    row_put(to, size);
-    unlink(before);
+    before_drop(from, to, before, size);
     return ERR_OK;
 }
 
@@ -202,14 +218,15 @@ static bool is_before(const char *name)
 
 typedef enum err visit_fn(struct durable_record *record, const char *path, struct error *err);
 
-static enum err undo_rename(struct durable_record *record UNUSED, const char *path,
-                            struct error *err)
+static enum err undo_rename(struct durable_record *record, const char *path, struct error *err)
 {
     char to[PATH_MAX];
     if (!is_before(path))
         return ERR_OK;
     snprintf(to, sizeof(to), "%.*s", (int)(strlen(path) - (sizeof(before_suffix) - 1)), path);
-    if (rename(path, to))
+    struct durable_row *row = row_find(record, to);
+    bool durable = row && !atomic_exchange(&row->renaming, 0);
+    if (durable ? unlink(path) : rename(path, to))
         return error_errno(err, ERR_IO, errno, "undoing the rename to %s", to);
     return ERR_OK;
 }

@@ -163,6 +163,8 @@ void stores_disk_seen(struct stores *s, uint64_t free_bytes)
     bool was_low = s->free_bytes < s->options.min_free_bytes;
     bool is_low = free_bytes < s->options.min_free_bytes;
     s->free_bytes = free_bytes;
+    if (is_low && timer_is_set(&s->check))
+        timer_set(&s->check, LIMIT_STORE_RETRY_MS_MIN); /* from now on look often */
     if (is_low && !was_low)
         log_error("%" PRIu64 " MiB are free below %s, less than min-free-disk (%" PRIu64
                   " MiB): nothing is written until there is room",

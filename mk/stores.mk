@@ -1,0 +1,20 @@
+# The promises of the disk room that take longer than a unit test. CI runs a tenth.
+CRASH_ROUNDS ?= 10
+
+$(BUILD)/soak/ldb_crash: $(BUILD)/obj/tests/soak/ldb_crash.o $(BUILD)/liblarder.a
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+## check-crash    kill -9 during writes, unsynced bytes dropped (CRASH_ROUNDS=100 for all of it)
+.PHONY: check-crash
+check-crash: $(BUILD)/soak/ldb_crash
+	$(BUILD)/soak/ldb_crash $(CRASH_ROUNDS)
+
+$(BUILD)/soak/disk_full: $(BUILD)/obj/tests/soak/disk_full.o $(BUILD)/liblarder.a
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+## check-disk-full  a disk of 40 MiB filled to the brim and freed under running stores (root)
+.PHONY: check-disk-full
+check-disk-full: $(BUILD)/soak/disk_full
+	tests/soak/disk_full.sh $(BUILD)/soak/disk_full
