@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "cli.h"
 #include "core/governor.h"
+#include "node/node_stores.h"
 #include "node/plan.h"
 
 static const char *source_name(enum option_source source)
@@ -74,6 +75,16 @@ static void print_descriptors(const struct config *c)
             printf("  %-10s %6" PRIu64 "  %s\n", row.name, row.count, row.sentence);
 }
 
+static void print_disk(const struct config *c)
+{
+    struct plan_disk_row row;
+    printf("\n%sdisk%s: writes stop below %s of free space\n", cli_bold(stdout), cli_plain(stdout),
+           units_size(c->min_free_disk).text);
+    for (uint32_t i = 0; plan_disk_row(c, i, &row); i++)
+        if (row.bytes > 0)
+            printf("  %-10s %10s  %s\n", row.name, units_size_about(row.bytes).text, row.sentence);
+}
+
 static enum err check_plans(struct config *c, struct error *err)
 {
     struct mem_row rows[PLAN_OWNERS_MAX];
@@ -84,6 +95,7 @@ static enum err check_plans(struct config *c, struct error *err)
         return rc;
     print_memory(c, plan);
     print_descriptors(c);
+    print_disk(c);
     rc = mem_plan_check(plan, err);
     mem_plan_destroy(plan);
     return rc ? rc : plan_descriptors_check(plan_descriptors_needed(c), err);

@@ -18,3 +18,7 @@ $(BUILD)/soak/disk_full: $(BUILD)/obj/tests/soak/disk_full.o $(BUILD)/liblarder.
 .PHONY: check-disk-full
 check-disk-full: $(BUILD)/soak/disk_full
 	tests/soak/disk_full.sh $(BUILD)/soak/disk_full
+
+soak:: check-disk-full
+	$(MAKE) check-crash CRASH_ROUNDS=100
+soak-tenth:: check-disk-full check-crash

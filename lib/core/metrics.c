@@ -19,6 +19,16 @@ UNUSED static const char *owner_label(unsigned value)
     return texts[value];
 }
 
+UNUSED static const char *store_label(unsigned value)
+{
+#define STORE(name, ...) #name,
+    static const char *const texts[] = {
+#include "tables/stores.def"
+    };
+#undef STORE
+    return texts[value];
+}
+
 #define BUCKETS(name, ...)
 #define COUNTER(name, help)
 #define COUNTER_BY(name, label, help)

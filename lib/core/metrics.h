@@ -28,6 +28,14 @@ enum {
 };
 #undef OWNER
 
+/* The label `store`: rows of stores.def in their order. */
+#define STORE(name, ...) METRIC_STORE_##name,
+enum {
+#include "tables/stores.def"
+    METRIC_STORES
+};
+#undef STORE
+
 /* METRIC_LABELS_<label>: how many values it has. */
 #define LABEL(name, count, text) METRIC_LABELS_##name = (count),
 #define LABEL_VALUES(name, ...)                                                                    \

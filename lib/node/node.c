@@ -9,6 +9,7 @@
 #include "core/signal.h"
 #include "node/admin.h"
 #include "node/facts.h"
+#include "node/node_stores.h"
 
 static enum err facts_part_start(struct node *n, struct error *err)
 {
@@ -30,6 +31,7 @@ static void facts_part_stop(struct node *n)
 /* In the order of start; stopped in reverse. A subsystem adds a row. */
 static const struct node_part parts[] = {
     { "facts", facts_part_start, NULL, NULL, NULL, facts_part_stop },
+    { "stores", stores_part_start, NULL, NULL, NULL, stores_part_stop },
     { "control socket", admin_part_start, NULL, admin_part_drain, admin_part_cancel,
       admin_part_stop },
 };

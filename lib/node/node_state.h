@@ -13,6 +13,7 @@
 #include "node/datadir.h"
 #include "node/node.h"
 
+struct node_stores;
 struct reload;
 struct signals;
 
@@ -28,6 +29,7 @@ struct node {
     struct notify *notify;
     struct facts *facts;
     struct admin *admin;
+    struct node_stores *stores;
     struct reload *reload; /* made by the first SIGHUP */
 
     enum node_phase phase;

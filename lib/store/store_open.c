@@ -33,7 +33,8 @@ static void divide(const struct store_row *row, uint64_t memory_bytes, uint64_t 
         .write_buffer_bytes = MAX(memory_bytes / 8, 64 * KiB),
         .table_bytes = row->table_bytes,
         .block_bytes = row->block_bytes,
-        .open_tables = (uint32_t)MIN(MAX(tables, LIMIT_STORE_OPEN_TABLES_MIN), UINT16_MAX),
+        .open_tables =
+            (uint32_t)MIN(MAX(tables, LIMIT_STORE_OPEN_TABLES_MIN), LIMIT_STORE_OPEN_TABLES_MAX),
         .filter_bits = row->filter_bits,
         .filter_kinds = row->filter_kinds,
         .compress = row->compress,

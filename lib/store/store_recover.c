@@ -87,6 +87,8 @@ void store_idle(struct store *store)
 {
     if (store->state != STORE_REOPENING || work_pending(&store->recover))
         return;
+    if (store->db)
+        store_stats_add(&store->past, store->db);
     store->recover_db = store->db;
     store->db = NULL;
     work_submit(store->stores->options.work, &store->recover, WORK_READ, reopen_run, reopen_done);

@@ -247,6 +247,22 @@ const char *store_state_name(enum store_state state)
     return "?";
 }
 
+void store_stats_add(struct ldb_stats *sum, const struct ldb *db)
+{
+    struct ldb_stats now;
+    ldb_stats_read(db, &now);
+    for (int f = 0; f < LDB_FILE_KINDS; f++) {
+        sum->files[f].reads += now.files[f].reads;
+        sum->files[f].read_bytes += now.files[f].read_bytes;
+        sum->files[f].writes += now.files[f].writes;
+        sum->files[f].write_bytes += now.files[f].write_bytes;
+        sum->files[f].syncs += now.files[f].syncs;
+    }
+    sum->readaheads += now.readaheads;
+    sum->open_tables = now.open_tables;
+    sum->open_table_bytes = now.open_table_bytes;
+}
+
 bool store_status(const struct stores *s, uint32_t i, struct store_status *out)
 {
     if (i >= s->count)
@@ -257,9 +273,11 @@ bool store_status(const struct stores *s, uint32_t i, struct store_status *out)
         .state = store->state,
         .memory_bytes = store->memory_bytes,
         .reopened = store->reopened,
+        .stats = store->past,
     };
-    if (store->state == STORE_OPEN || store->state == STORE_READ_ONLY)
-        ldb_stats_read(store->db, &out->stats);
+    out->stats.open_tables = out->stats.open_table_bytes = 0;
+    if (store->db && store->state != STORE_CLOSED) /* closed: a worker may be opening it */
+        store_stats_add(&out->stats, store->db);
     return true;
 }
 

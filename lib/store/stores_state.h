@@ -20,7 +20,8 @@ struct store {
     struct list parked;     /* store_job: they wait for state or thaw */
     struct error failure;   /* why it is not open */
     uint32_t reopened;
-    uint32_t wait_ms; /* until the next try */
+    struct ldb_stats past; /* of handles that were closed: counters go on */
+    uint32_t wait_ms;      /* until the next try */
     struct timer retry;
     struct work recover; /* a probe, or the reopening */
     struct ldb *recover_db;
@@ -48,7 +49,8 @@ struct stores {
 /* stores.c */
 void stores_closing_step(struct stores *s); /* something ended that the closing waits for */
 void stores_disk_seen(struct stores *s, uint64_t free_bytes);
-void stores_frozen_step(struct stores *s); /* a write ended */
+void stores_frozen_step(struct stores *s);                         /* a write ended */
+void store_stats_add(struct ldb_stats *sum, const struct ldb *db); /* the counters alone */
 
 /* store_job.c: jobs that waited go on, with the state that is now. */
 void store_unpark(struct store *store);

@@ -1,0 +1,174 @@
+#include "node/node_stores.h"
+
+#include "base/mem.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "core/notify.h"
+#include "node/node_state.h"
+#include "store/statestore.h"
+#include "store/stores_rows.h"
+
+/* A replayed log of a store may take a while; the service manager is told in steps. */
+enum { OPENING_STEP_MS = 5000, OPENING_EXTENDS_MS = 20000 };
+
+struct node_stores {
+    struct node *node;
+    struct stores *stores;
+    struct statestore *state;
+    struct store_row rows[STORES_MAX]; /* borrowed by stores */
+    bool open;
+    struct node_hold hold;
+    struct timer opening;
+    struct metrics_collector collector;
+    struct state_get restored;
+    uint8_t restored_value[8];
+};
+
+struct stores *node_stores(struct node *n)
+{
+    return n->stores && n->stores->open ? n->stores->stores : NULL;
+}
+
+struct statestore *node_statestore(struct node *n)
+{
+    return n->stores && n->stores->open ? n->stores->state : NULL;
+}
+
+bool plan_disk_row(const struct config *c, uint32_t i, struct plan_disk_row *out)
+{
+    struct store_row rows[STORES_MAX];
+    if (i >= stores_rows(c, rows))
+        return false;
+    *out = (struct plan_disk_row){ rows[i].name, rows[i].sentence,
+                                   rows[i].enabled ? rows[i].disk_bytes : 0 };
+    return true;
+}
+
+static unsigned row_label(const struct node_stores *ns, const struct store_row *row)
+{
+    return (unsigned)(row - ns->rows); /* stores_rows keeps the order of stores.def */
+}
+
+static void collect(struct metrics_collector *c)
+{
+    struct node_stores *ns = container_of(c, struct node_stores, collector);
+    struct store_status st;
+    metric_set(METRIC_disk_free_bytes, (int64_t)stores_free_bytes(ns->stores));
+    for (uint32_t i = 0; store_status(ns->stores, i, &st); i++) {
+        unsigned label = row_label(ns, st.row);
+        uint64_t read = 0, written = 0, syncs = 0;
+        for (int f = 0; f < LDB_FILE_KINDS; f++) {
+            read += st.stats.files[f].read_bytes;
+            written += st.stats.files[f].write_bytes;
+            syncs += st.stats.files[f].syncs;
+        }
+        metric_set_by(METRIC_store_writable, label, st.state == STORE_OPEN);
+        metric_set_by(METRIC_store_memory_bytes, label, (int64_t)st.memory_bytes);
+        metric_set_by(METRIC_store_open_tables, label, (int64_t)st.stats.open_tables);
+        metric_set_by(METRIC_store_table_memory_bytes, label, (int64_t)st.stats.open_table_bytes);
+        metric_raise_by(METRIC_store_read_bytes_total, label, read);
+        metric_raise_by(METRIC_store_written_bytes_total, label, written);
+        metric_raise_by(METRIC_store_syncs_total, label, syncs);
+        metric_raise_by(METRIC_store_reopened_total, label, st.reopened);
+    }
+}
+
+static void on_restored(struct state_get *req, const struct error *err)
+{
+    struct node_stores *ns = container_of(req, struct node_stores, restored);
+    if (!err && writer_used(&req->value) == sizeof(ns->restored_value))
+        log_info_with(LOG_FIELDS(log_uint("at_ns", be64_decode(ns->restored_value))),
+                      "the data directory was restored from a backup");
+    if (err && err->code != ERR_NOT_FOUND)
+        node_release(ns->node, &ns->hold, err);
+    else
+        node_release(ns->node, &ns->hold, NULL);
+}
+
+static void on_opened(void *ctx, const struct error *err)
+{
+    struct node_stores *ns = ctx;
+    struct error failed = { ERR_OK, "" };
+    timer_set(&ns->opening, 0);
+    ns->open = !err;
+    if (!err && statestore_create(&ns->state, stores_find(ns->stores, "state"),
+                                  node_owner(ns->node, "node"), &failed))
+        err = &failed;
+    if (err) {
+        node_release(ns->node, &ns->hold, err);
+        return;
+    }
+    metrics_collector_add(&ns->collector);
+    ns->restored = (struct state_get){
+        .key = { STATE_NODE, bytes_of(STATE_NODE_RESTORED, sizeof(STATE_NODE_RESTORED) - 1) },
+        .value = writer_of(ns->restored_value, sizeof(ns->restored_value)),
+        .cb = on_restored,
+    };
+    state_get(ns->state, &ns->restored);
+}
+
+static void still_opening(struct timer *t)
+{
+    struct node_stores *ns = container_of(t, struct node_stores, opening);
+    notify_status(node_notify(ns->node), "opening stores");
+    notify_extend(node_notify(ns->node), OPENING_EXTENDS_MS);
+    timer_set(t, OPENING_STEP_MS);
+}
+
+enum err stores_part_start(struct node *n, struct error *err)
+{
+    struct mem_owner *mem = node_owner(n, "stores");
+    struct node_stores *ns = n->stores = mem_zalloc(n->mem, sizeof(*ns));
+    ns->node = n;
+    ns->collector.collect = collect;
+    timer_init(&ns->opening, n->env.loop, still_opening, "still_opening");
+    const struct stores_options options = {
+        .data_dir = n->started->data_dir,
+        .loop = n->env.loop,
+        .work = n->env.work,
+        .mem = mem,
+        .memory_bytes = mem->share_bytes - MIN(mem->share_bytes, LIMIT_STORES_STRUCT_BYTES),
+        .min_free_bytes = n->started->min_free_disk,
+        .rows = ns->rows,
+        .count = stores_rows(n->started, ns->rows),
+    };
+    enum err rc = stores_create(&ns->stores, &options, err);
+    if (rc)
+        return rc;
+    node_hold(n, &ns->hold, "opening stores");
+    timer_set(&ns->opening, OPENING_STEP_MS);
+    stores_open(ns->stores, on_opened, ns);
+    return ERR_OK;
+}
+
+static void stores_part_free(struct node_stores *ns)
+{
+    struct node *n = ns->node;
+    stores_destroy(ns->stores);
+    mem_free(n->mem, ns);
+    n->stores = NULL;
+}
+
+static void on_closed(void *ctx, const struct error *err UNUSED)
+{
+    struct node_stores *ns = ctx;
+    struct node *n = ns->node;
+    metrics_collector_remove(&ns->collector);
+    node_release(n, &ns->hold, NULL); /* its next step is a deferred call */
+    stores_part_free(ns);
+}
+
+void stores_part_stop(struct node *n)
+{
+    struct node_stores *ns = n->stores;
+    if (!ns)
+        return;
+    statestore_destroy(ns->state);
+    ns->state = NULL;
+    if (!ns->open) {
+        stores_part_free(ns);
+        return;
+    }
+    node_hold(n, &ns->hold, "closing stores");
+    stores_close(ns->stores, on_closed, ns);
+}
