@@ -119,7 +119,7 @@ struct units_text units_size(uint64_t bytes)
 
 struct units_text units_duration(uint64_t ms)
 {
-    return print_exact(ms, durations, ARRAY_SIZE(durations));
+    return ms ? print_exact(ms, durations, ARRAY_SIZE(durations)) : (struct units_text){ "0s" };
 }
 
 struct units_text units_size_about(uint64_t bytes)

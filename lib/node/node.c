@@ -11,26 +11,8 @@
 #include "node/facts.h"
 #include "node/node_stores.h"
 
-static enum err facts_part_start(struct node *n, struct error *err)
-{
-    return facts_create(&n->facts, n->mem, n->env.work, &n->datadir, err);
-}
-
-static void facts_written(void *ctx)
-{
-    struct node *n = ctx;
-    node_release(n, &n->facts_hold, NULL);
-}
-
-static void facts_part_stop(struct node *n)
-{
-    if (n->facts && facts_wait(n->facts, facts_written, n))
-        node_hold(n, &n->facts_hold, "writing node.json");
-}
-
 /* In the order of start; stopped in reverse. A subsystem adds a row. */
-static const struct node_part parts[] = {
-    { "facts", facts_part_start, NULL, NULL, NULL, facts_part_stop },
+static const struct node_part node_parts[] = {
     { "stores", stores_part_start, NULL, NULL, NULL, stores_part_stop },
     { "control socket", admin_part_start, NULL, admin_part_drain, admin_part_cancel,
       admin_part_stop },
@@ -68,7 +50,7 @@ static void log_holds(struct node *n)
 static void each_part(struct node *n, void (*pick)(const struct node_part *part, struct node *n))
 {
     for (uint32_t i = n->parts_started; i-- > 0;)
-        pick(&parts[i], n);
+        pick(&n->parts[i], n);
 }
 
 static void drain_part(const struct node_part *part, struct node *n)
@@ -148,7 +130,6 @@ void node_fail(struct node *n, const struct error *err)
 static void become_ready(struct node *n)
 {
     n->phase = NODE_RUNNING;
-    facts_publish(n->facts);
     notify_ready(n->notify);
     notify_status(n->notify, "ready");
     log_info_with(LOG_FIELDS(log_uint("ms", loop_now_ms(n->env.loop) - n->created_ms),
@@ -156,14 +137,34 @@ static void become_ready(struct node *n)
                   "ready");
 }
 
+static void facts_written(void *ctx)
+{
+    struct node *n = ctx;
+    node_release(n, &n->facts_hold, NULL);
+}
+
+/* True: the node is held until node.json is as it shall be. */
+static bool wait_for_facts(struct node *n)
+{
+    if (!facts_wait(n->facts, facts_written, n))
+        return false;
+    node_hold(n, &n->facts_hold, "writing node.json");
+    return true;
+}
+
 static void start_next(struct node *n)
 {
     if (n->failure.code || n->asked_to_stop) {
         drain(n);
-    } else if (n->parts_started == ARRAY_SIZE(parts)) {
+    } else if (n->parts_started == n->parts_count && n->published) {
         become_ready(n);
+    } else if (n->parts_started == n->parts_count) {
+        n->published = true; /* who hears READY finds the file */
+        facts_publish(n->facts);
+        if (!wait_for_facts(n))
+            step_soon(n);
     } else {
-        const struct node_part *part = &parts[n->parts_started++];
+        const struct node_part *part = &n->parts[n->parts_started++];
         struct error err = { ERR_OK, "" };
         if (part->start(n, &err) && !n->failure.code)
             n->failure = err;
@@ -175,12 +176,14 @@ static void start_next(struct node *n)
 static void stop_next(struct node *n)
 {
     if (n->parts_started == 0) {
+        if (wait_for_facts(n))
+            return;
         signals_destroy(n->signals);
         n->signals = NULL;
         loop_stop(n->env.loop);
         return;
     }
-    const struct node_part *part = &parts[--n->parts_started];
+    const struct node_part *part = &n->parts[--n->parts_started];
     if (part->stop)
         part->stop(n);
     if (list_empty(&n->holds))
@@ -213,8 +216,8 @@ static void step(struct deferred *d)
 void node_reload_parts(struct node *n)
 {
     for (uint32_t i = 0; i < n->parts_started; i++)
-        if (parts[i].reload)
-            parts[i].reload(n);
+        if (n->parts[i].reload)
+            n->parts[i].reload(n);
 }
 
 enum err node_create(struct node **out, const struct node_options *options, struct error *err)
@@ -222,8 +225,12 @@ enum err node_create(struct node **out, const struct node_options *options, stru
     struct node *n = mem_machine_zalloc(sizeof(*n));
     n->started = n->env.config = options->config;
     n->args = options->args;
+    n->parts = options->parts ? options->parts : node_parts;
+    n->parts_count = options->parts ? options->parts_count : ARRAY_SIZE(node_parts);
     list_init(&n->holds);
     enum err rc = machine_create(n, err);
+    if (!rc)
+        rc = facts_create(&n->facts, n->mem, n->env.work, &n->datadir, err);
     if (rc) {
         node_destroy(n);
         return rc;
@@ -233,10 +240,24 @@ enum err node_create(struct node **out, const struct node_options *options, stru
     return ERR_OK;
 }
 
+static enum err run_nothing(struct work *w UNUSED, struct error *err UNUSED)
+{
+    return ERR_OK;
+}
+
+static void threads_started(struct work *w, const struct error *err)
+{
+    struct node *n = container_of(w, struct node, first_job);
+    node_release(n, &n->first_job_hold, err);
+}
+
 enum err node_run(struct node *n, struct error *err)
 {
     assert(n->phase == NODE_STARTING && n->parts_started == 0);
-    step_soon(n);
+    /* The first job waits until every thread has started: milliseconds that no callback may take.
+     */
+    node_hold(n, &n->first_job_hold, "starting threads");
+    work_submit(n->env.work, &n->first_job, WORK_CPU, run_nothing, threads_started);
     loop_run(n->env.loop);
     assert(n->phase == NODE_STOPPING && n->parts_started == 0 && list_empty(&n->holds));
     if (n->failure.code)

@@ -23,9 +23,23 @@ struct mem_plan;
 struct node;
 struct notify;
 
+/* A part of the node: a row of the table in node.c. Every function but start may be NULL. start and
+ * stop that cannot end at once call node_hold before they return and node_release when they have;
+ * so does drain while something of the part still runs. */
+struct node_part {
+    const char *name;
+    enum err (*start)(struct node *n, struct error *err);
+    void (*reload)(struct node *n); /* the configuration has changed */
+    void (*drain)(struct node *n);  /* take nothing new */
+    void (*cancel)(struct node *n); /* end what still runs, soon */
+    void (*stop)(struct node *n);   /* also after a start that failed half way */
+};
+
 struct node_options {
     const struct config *config;    /* borrowed: RESTART rows and their texts live here for good */
     const struct config_args *args; /* borrowed; read again by a reload */
+    const struct node_part *parts;  /* of a test; NULL: those of the node */
+    uint32_t parts_count;
 };
 
 /* Makes the machine: log, plan of memory and descriptors, lock, loop, workers. */
@@ -51,18 +65,6 @@ uint64_t node_started_ms(const struct node *n); /* on the loop's clock */
 enum node_phase { NODE_STARTING, NODE_RUNNING, NODE_DRAINING, NODE_CANCELING, NODE_STOPPING };
 enum node_phase node_phase(const struct node *n);
 const char *node_phase_name(enum node_phase phase);
-
-/* A part of the node: a row of the table in node.c. Every function but start may be NULL. start and
- * stop that cannot end at once call node_hold before they return and node_release when they have;
- * so does drain while something of the part still runs. */
-struct node_part {
-    const char *name;
-    enum err (*start)(struct node *n, struct error *err);
-    void (*reload)(struct node *n); /* the configuration has changed */
-    void (*drain)(struct node *n);  /* take nothing new */
-    void (*cancel)(struct node *n); /* end what still runs, soon */
-    void (*stop)(struct node *n);   /* also after a start that failed half way */
-};
 
 /* The present phase does not end before the release. what says in the log who keeps the node
  * waiting; a literal. */

@@ -10,6 +10,7 @@
 #include "core/env.h"
 #include "core/loop.h"
 #include "core/timer.h"
+#include "core/work.h"
 #include "node/datadir.h"
 #include "node/node.h"
 
@@ -32,12 +33,16 @@ struct node {
     struct node_stores *stores;
     struct reload *reload; /* made by the first SIGHUP */
 
+    const struct node_part *parts;
+    uint32_t parts_count;
     enum node_phase phase;
     uint32_t parts_started; /* from the front of the table, the last one maybe half */
     struct list holds;
-    struct node_hold facts_hold, admin_hold;
+    struct node_hold facts_hold, admin_hold, first_job_hold;
+    struct work first_job;
     struct deferred step;
     struct timer deadline;
+    bool published; /* node.json */
     bool asked_to_stop;
     struct error failure; /* why it stops; ERR_OK: it was asked to */
     uint64_t created_ms;

@@ -1,0 +1,52 @@
+#!/bin/bash
+# check-config on broken configurations: every error with its line, exit code 2; on a good one: the
+# plan.
+# shellcheck disable=SC2154 # tap.sh sets them
+. "$(dirname "$0")/tap.sh"
+
+cd "$root/tests/data/config" || exit 1
+for file in *.yaml; do
+    run check-config --config="$file"
+    is "$file: exit code" "$code" 2
+    is "$file: every error" "$err" "$(cat "${file%.yaml}.expected")"
+    is "$file: nothing else" "$out" ""
+done
+
+cat >"$scratch/good.yaml" <<'END'
+memory: 256MiB
+log-level: debug
+END
+run check-config --config="$scratch/good.yaml" --cpu-workers=2
+is "a good one: exit code" "$code" 0
+is "a good one: no errors" "$err" ""
+ok "the setting and where it is from" grep -q "memory: 256MiB  (file line 1)" <<<"$out"
+ok "a flag" grep -q "cpu-workers: 2  (flag)" <<<"$out"
+ok "an owner with what happens at its limit" \
+    grep -qE "^  node +elastic +1\.00 MiB .* a control connection waits" <<<"$out"
+ok "the slack" grep -qE "^  slack +watched +48.0 MiB" <<<"$out"
+ok "descriptors" grep -qE "^file descriptors: [0-9]+" <<<"$out"
+
+out=$(env -i HOME=/h bash -c "ulimit -n 20; '$larder' check-config" 2>&1)
+is "too few descriptors: exit code" $? 3
+ok "too few descriptors: a sentence" grep -q "file descriptors are needed and the system allows 20" <<<"$out"
+
+run check-config --config=/nowhere.yaml
+is "a file that is not there" "$code $err" "2 /nowhere.yaml: cannot be opened: No such file or directory
+larder: 1 error in the configuration"
+
+run start --memory=1
+is "start refuses it too" "$code" 2
+run strat
+is "a slip" "$code $err" "2 larder: there is no command 'strat'; \`larder help\` lists them"
+run
+is "no command" "$code" 2
+run version
+is "version" "$code $out" "0 larder $(sed -n 's/.*LARDER_VERSION "\(.*\)"/\1/p' "$root/lib/base/version.h")"
+run help
+ok "help lists the commands" grep -q "check-config" <<<"$out"
+run start --help
+ok "help says what is allowed" grep -q "Default: 1GiB; allowed: 64MiB to 1TiB." <<<"$out"
+ok "no colours in a pipe" test "${out#*$'\033'}" == "$out"
+out=$("$larder" version >/dev/full 2>&1)
+is "a full disk behind standard output is not success" $? 3
+done_testing
