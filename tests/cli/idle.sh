@@ -11,6 +11,19 @@ wakeups() { # of all threads
     cat /proc/"$pid"/task/*/status | awk '/^voluntary_ctxt_switches/ { sum += $2 } END { print sum }'
 }
 
+# The best of three: what a busy machine adds is not the node's.
+best=1000000
+for n in 1 2 3; do
+    start "ready$n"
+    wait_for "$scratch/ready$n.log" " ready "
+    ms=$(sed -n 's/.* ready ms=\([0-9]*\) .*/\1/p' "$scratch/ready$n.log")
+    [ "$ms" -lt "$best" ] && best=$ms
+    kill -TERM "$pid"
+    ended "$pid"
+done
+echo "# ready after $best ms"
+ok "ready in under 100 ms" test "$best" -lt 100
+
 start idle
 wait_for "$scratch/idle.log" " ready "
 sleep 0.5
