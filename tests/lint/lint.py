@@ -235,13 +235,15 @@ def map(tree, _args):
 
 ROW = re.compile(r"(?m)^([A-Z][A-Z_]*)\(\s*(\w+)\s*[,)]")
 NOT_ROWS = ("CHOICES", "SECTION", "DESCRIPTORS", "LABEL", "LABEL_VALUES", "BUCKETS")
-USES = {  # how code refers to the row {0} of a table
-    "config": r"(?:->|\.)\s*{0}\b",
-    "errors": r"\bERR_{0}\b",
-    "limits": r"\bLIMIT_(?:ID_)?{0}\b|\bLIMIT_(?:CHECK|HIT)\(\s*{0}\b",
-    "metrics": r"\bMETRIC_{0}\b|\bmetrics?_\w+\([^;]*?\b{0}\b",
+# How code refers to a row of a table: the first group is the row's name. What is not listed here is
+# referred to by an identifier that ends in its name (STORE_reserve), or by its name as a string.
+USES = {
+    "config": r"(?:->|\.)\s*(\w+)",
+    "errors": r"\bERR_(\w+)",
+    "limits": r"\bLIMIT_(?:ID_|CHECK\(\s*|HIT\(\s*)?(\w+)",
+    "metrics": r"\b(?:METRIC_)?([a-z]+_\w+)",
 }
-USES_OTHER = r'(?i:\b\w*[a-z]_){0}\b|(?i:owner|store|protocol)\w*\([^;]*?"{0}"'
+USES_OTHER = r'\b[A-Za-z]\w*?_(?=(\w+))|(?i:owner|store|protocol)\w*\([^;"]*"(\w+)"'
 
 
 def listed(tree, path):
@@ -250,24 +252,27 @@ def listed(tree, path):
     return {x.split(":")[0].strip() for x in lines if x and not x.startswith("#")}
 
 
+def used_names(regex, texts):
+    return {name.lower() for text in texts for found in re.findall(regex, text)
+            for name in (found if isinstance(found, tuple) else (found,)) if name}
+
+
 @check
 def rows(tree, _args):
-    """Every row of lib/tables/*.def is used by code."""
+    """Every row of lib/tables/*.def is used by code, or by a row of another table."""
     files = [f for f in tree.select("lib", "daemon", ends=CODE) if f != "lib/base/error.c"]
-    code = "\n".join(tree.code(f, strings=True) for f in files)
+    texts = [tree.code(f, strings=True) for f in files]
     tables = tree.select("lib/tables", ends=(".def",))
     waiting = listed(tree, "tests/lint/rows-waiting.txt")
     for path in tables:
-        name = os.path.basename(path)[:-4]
-        others = "\n".join(tree.code(t) for t in tables if t != path)
+        table = os.path.basename(path)[:-4]
+        used = used_names(USES.get(table, USES_OTHER),
+                          texts + [tree.code(t) for t in tables if t != path])
         for match in ROW.finditer(tree.code(path)):
             macro, row = match.groups()
-            if macro in NOT_ROWS or (name, row) == ("errors", "OK"):
+            if macro in NOT_ROWS or (table, row) == ("errors", "OK"):
                 continue
-            use = USES.get(name, USES_OTHER).format(row if name in USES else f"(?i:{row})")
-            if f"{name} {row}" in waiting:
-                continue
-            if not re.search(use, code) and not re.search(use, others):
+            if row.lower() not in used and f"{table} {row}" not in waiting:
                 line = tree.code(path).count("\n", 0, match.start()) + 1
                 yield f"{path}:{line}: no code uses the row {row}"
 
