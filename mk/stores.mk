@@ -19,6 +19,14 @@ $(BUILD)/soak/disk_full: $(BUILD)/obj/tests/soak/disk_full.o $(BUILD)/liblarder.
 check-disk-full: $(BUILD)/soak/disk_full
 	tests/soak/disk_full.sh $(BUILD)/soak/disk_full
 
+STORE_KEYS ?= 1000000
+
+## check-store-memory  keys of 97 bytes at random: what a store holds (STORE_KEYS=10000000 for all)
+.PHONY: check-store-memory
+check-store-memory: $(BUILD)/larder-bench
+	$(BUILD)/larder-bench ldb --entries $(STORE_KEYS) --json | tests/soak/ldb_memory.py
+
 soak:: check-disk-full
 	$(MAKE) check-crash CRASH_ROUNDS=100
-soak-tenth:: check-disk-full check-crash
+	$(MAKE) check-store-memory STORE_KEYS=10000000
+soak-tenth:: check-disk-full check-crash check-store-memory

@@ -94,12 +94,24 @@ void store_idle(struct store *store)
     work_submit(store->stores->options.work, &store->recover, WORK_READ, reopen_run, reopen_done);
 }
 
+void store_pin(struct store *store)
+{
+    assert(store->state != STORE_REOPENING);
+    store->pins++;
+}
+
+void store_unpin(struct store *store)
+{
+    assert(store->pins > 0);
+    store->pins--;
+}
+
 static void probe_done(struct work *w, const struct error *err)
 {
     struct store *store = container_of(w, struct store, recover);
     if (store->stores->closing) {
         stores_closing_step(store->stores);
-    } else if (err) {
+    } else if (err || store->pins > 0) {
         retry_later(store);
     } else {
         store->state = STORE_REOPENING;

@@ -148,7 +148,8 @@ void stores_close(struct stores *s, stores_cb *cb, void *ctx)
 {
     assert(!s->closing && !s->frozen && !work_pending(&s->work));
     for (uint32_t i = 0; i < s->count; i++)
-        assert(s->stores[i].reads + s->stores[i].writes == 0 && list_empty(&s->stores[i].parked));
+        assert(s->stores[i].reads + s->stores[i].writes + s->stores[i].pins == 0 &&
+               list_empty(&s->stores[i].parked));
     s->cb = cb;
     s->ctx = ctx;
     s->closing = true;

@@ -17,6 +17,7 @@ struct store {
     struct ldb *db; /* owned; NULL while closed or reopening */
     struct work_lane lane;
     uint32_t reads, writes; /* jobs in flight: db stays as long as there are any */
+    uint32_t pins;          /* views of it are held across jobs: it is not opened anew */
     struct list parked;     /* store_job: they wait for state or thaw */
     struct error failure;   /* why it is not open */
     uint32_t reopened;
@@ -43,6 +44,7 @@ struct stores {
     void (*frozen_cb)(void *ctx);
     void *frozen_ctx;
     bool frozen;
+    bool backup_runs;
     struct deferred frozen_later;
 };
 
@@ -58,6 +60,9 @@ void store_unpark(struct store *store);
 /* store_recover.c */
 void store_failed(struct store *store, const struct error *err); /* a job found the store failed */
 void store_idle(struct store *store);                            /* no job is in flight any more */
+/* Between them db stays what it is. */
+void store_pin(struct store *store);
+void store_unpin(struct store *store);
 
 /* Any thread, blocks. 0 when it cannot be told. */
 uint64_t disk_free_bytes(const char *dir);

@@ -1,0 +1,173 @@
+#include "store/restore.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "store/backup_file.h"
+#include "store/statestore.h"
+
+struct restore {
+    const struct restore_options *o;
+    struct backup_manifest manifest;
+    struct backup_file file;
+    uint8_t record[LIMIT_BACKUP_RECORD_BYTES];
+};
+
+static const struct store_row *row_of(const struct restore_options *o, const char *name)
+{
+    for (uint32_t i = 0; i < o->count; i++)
+        if (!strcmp(o->rows[i].name, name))
+            return &o->rows[i];
+    return NULL;
+}
+
+/* What a copy of a node must not share with its original. A later reserve gets a new epoch here, so
+ * that peers do not take the copy's bins for those they know. */
+static enum err adjust(const struct restore_options *o, const struct store_row *row, struct ldb *db,
+                       struct error *err)
+{
+    static const char name[] = STATE_NODE_RESTORED;
+    uint8_t value[8];
+    if (strcmp(row->name, "state") != 0)
+        return ERR_OK;
+    be64_encode(value, o->wall_ns);
+    const struct state_key key = { STATE_NODE, bytes_of(name, sizeof(name) - 1) };
+    return state_put_now(db, key, bytes_of(value, sizeof(value)), err);
+}
+
+static enum err check_target(const struct restore *r, struct error *err)
+{
+    char path[PATH_MAX];
+    for (uint32_t i = 0; i < r->o->count; i++) {
+        snprintf(path, sizeof(path), "%s/%s", r->o->data_dir, r->o->rows[i].name);
+        if (!access(path, F_OK))
+            return error_set(err, ERR_REFUSED,
+                             "%s has stores already; restore into an empty folder", r->o->data_dir);
+    }
+    for (uint32_t i = 0; i < r->manifest.count; i++)
+        if (!row_of(r->o, r->manifest.entries[i].store))
+            return error_set(err, ERR_FOREIGN,
+                             "the backup has a store '%s' that this program lacks",
+                             r->manifest.entries[i].store);
+    return ERR_OK;
+}
+
+static enum err open_entry(struct restore *r, const struct backup_entry *e, struct error *err)
+{
+    char path[PATH_MAX];
+    backup_file_path(path, sizeof(path), r->o->backup_dir, e->store);
+    return backup_file_open(&r->file, path, err);
+}
+
+static enum err check_entry(struct restore *r, const struct backup_entry *e, struct error *err)
+{
+    struct bytes key, value;
+    uint8_t digest[SHA256_BYTES];
+    bool more = true;
+    enum err rc = open_entry(r, e, err);
+    while (!rc && more)
+        rc = backup_file_next(&r->file, r->record, &key, &value, &more, err);
+    if (!rc) {
+        backup_file_digest(&r->file, digest);
+        if (memcmp(digest, e->digest, SHA256_BYTES) != 0 || r->file.bytes != e->bytes ||
+            r->file.records != e->records)
+            rc = error_set(err, ERR_CORRUPT, "it is not what the manifest says");
+    }
+    backup_file_close(&r->file);
+    if (rc)
+        return error_wrap(err, rc, "%s.records", e->store);
+    return ERR_OK;
+}
+
+static enum err batch_flush(struct ldb *db, struct ldb_batch *batch, bool sync, struct error *err)
+{
+    enum err rc = ldb_write(db, batch, sync, err);
+    ldb_batch_clear(batch);
+    return rc;
+}
+
+static enum err copy_records(struct restore *r, struct ldb *db, struct ldb_batch *batch,
+                             struct error *err)
+{
+    struct bytes key, value;
+    bool more = true;
+    enum err rc = ERR_OK;
+    while (!rc) {
+        rc = backup_file_next(&r->file, r->record, &key, &value, &more, err);
+        if (rc || !more)
+            break;
+        rc = ldb_batch_put(batch, key, value, err);
+        if (!rc && ldb_batch_bytes(batch) >= LIMIT_BACKUP_SLICE_BYTES)
+            rc = batch_flush(db, batch, false, err);
+    }
+    return rc ? rc : batch_flush(db, batch, true, err);
+}
+
+/* The store is opened twice: its format record comes with the backup, and may be of an older
+ * version, which the second opening migrates. */
+static enum err load_entry(struct restore *r, const struct backup_entry *e, struct error *err)
+{
+    const struct store_row *row = row_of(r->o, e->store);
+    struct ldb *db = NULL;
+    struct ldb_batch *batch =
+        ldb_batch_create(LIMIT_BACKUP_SLICE_BYTES + LIMIT_BACKUP_RECORD_BYTES + 64);
+    enum err rc = store_open_row(&db, r->o->data_dir, row, row->memory_floor_bytes, err);
+    if (!rc)
+        rc = open_entry(r, e, err);
+    if (!rc)
+        rc = copy_records(r, db, batch, err);
+    backup_file_close(&r->file);
+    ldb_batch_destroy(batch);
+    ldb_close(db);
+    db = NULL;
+    if (!rc)
+        rc = store_open_row(&db, r->o->data_dir, row, row->memory_floor_bytes, err);
+    if (!rc)
+        rc = adjust(r->o, row, db, err);
+    ldb_close(db);
+    return rc;
+}
+
+static void remove_entries(const struct restore *r, uint32_t count)
+{
+    char path[PATH_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(path, sizeof(path), "%s/%s", r->o->data_dir, r->manifest.entries[i].store);
+        err_ignore(ldb_destroy(path, NULL));
+        rmdir(path);
+    }
+}
+
+static enum err run(struct restore *r, struct error *err)
+{
+    const struct restore_options *o = r->o;
+    enum err rc = backup_manifest_read(&r->manifest, o->backup_dir, err);
+    if (!rc)
+        rc = check_target(r, err);
+    for (uint32_t i = 0; !rc && i < r->manifest.count; i++)
+        rc = check_entry(r, &r->manifest.entries[i], err);
+    for (uint32_t i = 0; !rc && i < r->manifest.count; i++) {
+        const struct backup_entry *e = &r->manifest.entries[i];
+        rc = load_entry(r, e, err);
+        if (rc)
+            remove_entries(r, i + 1);
+        else
+            o->progress(o->ctx, e->store, e->records, e->bytes);
+    }
+    return rc;
+}
+
+enum err restore_run(const struct restore_options *options, struct error *err)
+{
+    struct restore *r = mem_try_zalloc(options->mem, sizeof(*r));
+    if (!r)
+        return mem_refused(options->mem, sizeof(*r), err);
+    r->o = options;
+    r->file.fd = -1;
+    enum err rc = run(r, err);
+    mem_free(options->mem, r);
+    return rc;
+}
