@@ -1,6 +1,7 @@
 #include "node/admin_commands.h"
 
 #include "base/mem.h"
+#include "node/admin_backup.h"
 #include "node/node_state.h"
 
 /* Memory by owner: what the plan says, and what is used. */
@@ -21,6 +22,7 @@ static void start_memory(struct admin_session *s)
 
 const struct admin_command admin_commands[] = {
     { "memory", start_memory, false },
+    { "backup", admin_backup_start, false },
     { NULL, NULL, false },
 };
 
