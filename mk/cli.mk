@@ -7,4 +7,6 @@ CLI_TESTS := $(filter-out tests/cli/tap.sh,$(sort $(wildcard tests/cli/*.sh)))
 check-cli: $(BUILD)/larder
 	LARDER=$(CURDIR)/$(BUILD)/larder prove --exec '' $(CLI_TESTS)
 
+ifneq ($(VARIANT),tsan) # which runs what it names, and no more
 check: check-cli
+endif

@@ -117,6 +117,7 @@ bool config_load(struct config *c, struct config_args *args, struct option_repor
         config_yaml_load(&t, c->file);
     config_environment_load(&t, args->envp);
     config_args_load(args, &t);
+    config_credentials_load(&t, args->envp);
     if (!c->data_dir[0])
         default_data_dir(c, args->envp, &t);
     return report->errors == 0;

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum word_kind {
     WORD_END,
@@ -249,6 +250,24 @@ static void load_variable(const struct option_target *t, const char *variable)
         return;
     }
     option_report_add(t->report, "%s: no option has this name in the environment", name);
+}
+
+void config_credentials_load(const struct option_target *t, char *const *envp)
+{
+    const char *dir = config_environment(envp, "CREDENTIALS_DIRECTORY");
+    for (const struct option_row *row = t->rows; dir && row < t->rows + t->count; row++) {
+        char path[LIMIT_PATH_BYTES];
+        struct error err = { ERR_OK, "" };
+        if (row->type != OPTION_TYPE_SECRET_FILE ||
+            t->given[row - t->rows].source != OPTION_DEFAULT)
+            continue;
+        int size = snprintf(path, sizeof(path), "%s/%s", dir, option_name(row).text);
+        if (size < 0 || (size_t)size >= sizeof(path) || access(path, F_OK))
+            continue;
+        option_begin(t, row, OPTION_ENVIRONMENT, 0);
+        if (option_set(t, row, path, &err))
+            option_report_add(t->report, "%s: %s", path, err.text);
+    }
 }
 
 void config_environment_load(const struct option_target *t, char *const *envp)

@@ -16,6 +16,9 @@ void config_args_scan(struct config_args *args, const struct option_target *t);
 void config_args_load(struct config_args *args, const struct option_target *t);
 
 void config_environment_load(const struct option_target *t, char *const *envp);
+/* A SECRET_FILE that nobody gave is the credential of its name, when the service manager has put
+ * one into $CREDENTIALS_DIRECTORY. */
+void config_credentials_load(const struct option_target *t, char *const *envp);
 /* The value of a variable, or NULL when it is absent or empty. */
 const char *config_environment(char *const *envp, const char *name);
 

@@ -23,6 +23,7 @@ struct session {
     struct list link;
     uv_pipe_t pipe;
     uv_write_t write;
+    struct deferred gone;                /* tell_gone */
     struct timer deadline;               /* for the request; then for a reader that takes nothing */
     const struct admin_command *command; /* NULL until the request is whole */
     bool ended;                          /* the command has, or there was none */
@@ -77,6 +78,7 @@ static void session_free_if_over(struct session *s)
         return;
     struct admin *a = s->admin;
     timer_set(&s->deadline, 0);
+    loop_defer_cancel(&s->gone);
     list_remove(&s->link);
     a->count--;
     mem_free(a->mem, s);
@@ -90,6 +92,13 @@ static void on_pipe_closed(uv_handle_t *handle)
     session_free_if_over(s);
 }
 
+static void tell_gone(struct deferred *d)
+{
+    struct session *s = container_of(d, struct session, gone);
+    if (s->pub.on_gone)
+        s->pub.on_gone(&s->pub);
+}
+
 static void session_close(struct session *s)
 {
     if (s->closing)
@@ -99,8 +108,8 @@ static void session_close(struct session *s)
     uv_close((uv_handle_t *)&s->pipe, on_pipe_closed);
     if (!s->command)
         s->ended = true;
-    else if (!s->ended && s->pub.on_gone)
-        s->pub.on_gone(&s->pub);
+    else if (!s->ended)
+        loop_defer(s->admin->loop, &s->gone, tell_gone); /* it may be printing right now */
 }
 
 static void send_more(struct session *s);
@@ -191,6 +200,7 @@ void admin_end(struct admin_session *pub, int exit_code)
     const uint8_t code = (uint8_t)exit_code;
     assert(!s->ended);
     s->ended = true;
+    loop_defer_cancel(&s->gone);
     if (s->closing) {
         session_free_if_over(s);
         return;

@@ -43,7 +43,8 @@ struct admin_session {
     void *state; /* the command's own */
     /* Set by start when wanted. There is room again after admin_print said false. */
     void (*on_space)(struct admin_session *s);
-    /* The client has left, or the node stops: end soon. What is printed goes nowhere. */
+    /* The client has left, or the node stops: end soon. What is printed goes nowhere. Never called
+     * from inside a print, nor after the end. */
     void (*on_gone)(struct admin_session *s);
 };
 

@@ -1,8 +1,10 @@
 #include "unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/units.h"
+#include "core/config_args.h"
 #include "core/option.h"
 
 /* Rows of our own: a part that is always on and one with a switch. */
@@ -205,4 +207,27 @@ TEST(a_full_report_counts_what_does_not_fit)
     check(f->report.errors == 1000, "all are counted");
     check(strlen(f->report.text) < sizeof(f->report.text), "it ends");
     check(f->report.text[f->report.used - 1] == '\n', "with a whole line");
+}
+
+TEST(a_secret_may_come_as_a_credential)
+{
+    struct fixture *f = fixture_fresh();
+    char variable[300], path[300], shown[64];
+    snprintf(path, sizeof(path), "%s/key-file", unit_temp_dir());
+    snprintf(variable, sizeof(variable), "CREDENTIALS_DIRECTORY=%s", unit_temp_dir());
+    char *envp[] = { variable, NULL }, *none[] = { NULL };
+    config_credentials_load(&f->target, envp);
+    check(!f->values.key_file[0], "it is not there");
+    FILE *file = fopen(path, "w");
+    check(file && fclose(file) == 0, path);
+    config_credentials_load(&f->target, none);
+    check(!f->values.key_file[0], "nobody says where");
+    config_credentials_load(&f->target, envp);
+    check(!strcmp(f->values.key_file, path), f->values.key_file);
+    option_print(&f->target, &rows[KEY], shown, sizeof(shown));
+    check(!strcmp(shown, "********"), "where a configuration is shown it is masked");
+    option_begin(&f->target, &rows[KEY], OPTION_FLAG, 0);
+    check(!option_set(&f->target, &rows[KEY], "/other/key", NULL), "a flag");
+    config_credentials_load(&f->target, envp);
+    check(!strcmp(f->values.key_file, "/other/key"), "is stronger");
 }

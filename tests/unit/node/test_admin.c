@@ -277,6 +277,31 @@ TEST(a_bad_request_is_cut_off)
     fixture_end(&f, false);
 }
 
+/* Somebody else, with doors and socket left open by mistake. */
+static int client_stranger(struct fixture *f)
+{
+    char byte;
+    int fd = -1, failed = setgid(65534) || setuid(65534);
+    failed += (fd = raw_connect(f)) < 0;
+    (void)!send(fd,
+                "R\0\0\0\x05"
+                "echo",
+                10, MSG_NOSIGNAL);
+    failed += recv(fd, &byte, 1, 0) > 0; /* closed, without a word */
+    return failed;
+}
+
+TEST(a_stranger_is_not_answered)
+{
+    struct fixture f;
+    char path[600];
+    fixture_make(&f, "stranger");
+    snprintf(path, sizeof(path), "%s/%s", f.dir, ADMIN_SOCKET);
+    check(!chmod(unit_temp_dir(), 0755) && !chmod(f.dir, 0755) && !chmod(path, 0666), "open doors");
+    check(geteuid() != 0 || serve(&f, client_stranger) == 0, "only root can be somebody else");
+    fixture_end(&f, false);
+}
+
 static int client_leaves(struct fixture *f)
 {
     static const char request[] = "R\0\0\0\x05hang";
