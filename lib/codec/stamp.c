@@ -49,14 +49,14 @@ void stamp_digest(uint8_t out[STAMP_HASH_BYTES], const struct stamp *s,
 
 uint32_t stamp_bucket(const uint8_t address[STAMP_ADDRESS_BYTES], uint8_t bucket_depth)
 {
-    assert(bucket_depth <= 32);
+    assert(bucket_depth <= STAMP_BUCKET_DEPTH_MAX);
     return (uint32_t)((uint64_t)be32_decode(address) >> (32 - bucket_depth));
 }
 
 enum err stamp_check_index(const struct stamp *s, const uint8_t address[STAMP_ADDRESS_BYTES],
                            uint8_t depth, uint8_t bucket_depth, struct error *err)
 {
-    assert(bucket_depth <= 32 && depth >= bucket_depth && depth <= 64);
+    assert(depth >= bucket_depth && depth <= STAMP_DEPTH_MAX);
     uint32_t bucket = stamp_bucket(address, bucket_depth);
     if (s->bucket != bucket)
         return error_set(err, ERR_BAD_PROOF, "a stamp of bucket %" PRIu32 " on a chunk of %" PRIu32,

@@ -19,6 +19,8 @@ enum {
     STAMP_BATCH_BYTES = 32,
     STAMP_INDEX_BYTES = 8, /* bucket || position */
     STAMP_ADDRESS_BYTES = 32,
+    STAMP_DEPTH_MAX = 64,
+    STAMP_BUCKET_DEPTH_MAX = 32,
 };
 
 struct stamp {
@@ -41,9 +43,10 @@ void stamp_hash(uint8_t out[STAMP_HASH_BYTES], const uint8_t raw[STAMP_BYTES]);
 void stamp_digest(uint8_t out[STAMP_HASH_BYTES], const struct stamp *s,
                   const uint8_t address[STAMP_ADDRESS_BYTES]);
 
-/* bucket_depth 0..32 */
+/* bucket_depth <= STAMP_BUCKET_DEPTH_MAX */
 uint32_t stamp_bucket(const uint8_t address[STAMP_ADDRESS_BYTES], uint8_t bucket_depth);
-/* Cheap: bucket and position fit chunk and batch. depth >= bucket_depth, both <= 64 and 32. */
+/* Cheap: bucket and position fit chunk and batch. depth >= bucket_depth; both within their maxima.
+ */
 enum err stamp_check_index(const struct stamp *s, const uint8_t address[STAMP_ADDRESS_BYTES],
                            uint8_t depth, uint8_t bucket_depth, struct error *err);
 /* Dear (about 45 us): who signed it? */
