@@ -49,6 +49,8 @@ static enum err address_parse(const char *text, union address *out, struct error
         memcpy(host, text + (v6 ? 1 : 0), size);
     memset(out, 0, sizeof(*out));
     out->any.sa_family = v6 ? AF_INET6 : AF_INET;
+    if (!strcmp(host, "localhost")) /* needs no resolver */
+        snprintf(host, sizeof(host), "127.0.0.1");
     void *ip = v6 ? (void *)&out->v6.sin6_addr : &out->v4.sin_addr;
     if (inet_pton(out->any.sa_family, host, ip) != 1)
         return error_set(err, ERR_CONFIG, "'%s' is not an address like 127.0.0.1:9733 or [::1]:0",

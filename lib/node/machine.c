@@ -66,7 +66,7 @@ static void on_terminate(void *ctx, const char *name)
 static enum err create_watchers(struct node *n, struct error *err)
 {
     const struct signal_handlers handlers = { on_reload, on_terminate, n };
-    const struct governor_options governor = { .plan = n->plan, .root = "" };
+    const struct governor_options governor = { .plan = n->plan, .metrics = true, .root = "" };
     enum err rc = signals_create(&n->signals, n->env.loop, &handlers, err);
     if (!rc)
         rc = notify_create(&n->notify, n->env.loop, n->args->envp, err);

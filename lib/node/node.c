@@ -10,9 +10,14 @@
 #include "node/admin.h"
 #include "node/facts.h"
 #include "node/node_stores.h"
+#include "node/scrape.h"
+#include "node/status.h"
 
 /* In the order of start; stopped in reverse. A subsystem adds a row. */
 static const struct node_part node_parts[] = {
+    { "status", status_part_start, NULL, NULL, NULL, status_part_stop },
+    /* Before the stores, whose opening may take a while: /readyz says so. */
+    { "http", scrape_part_start, NULL, NULL, NULL, scrape_part_stop },
     { "stores", stores_part_start, NULL, NULL, NULL, stores_part_stop },
     { "control socket", admin_part_start, NULL, admin_part_drain, admin_part_cancel,
       admin_part_stop },

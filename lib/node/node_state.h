@@ -31,6 +31,8 @@ struct node {
     struct facts *facts;
     struct admin *admin;
     struct node_stores *stores;
+    struct status *status;
+    struct scrape *scrape; /* NULL without http-addr */
     struct reload *reload; /* made by the first SIGHUP */
 
     const struct node_part *parts;

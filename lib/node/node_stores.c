@@ -1,10 +1,12 @@
 #include "node/node_stores.h"
 
 #include "base/mem.h"
+#include "codec/json.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/notify.h"
 #include "node/node_state.h"
+#include "node/status.h"
 #include "store/statestore.h"
 #include "store/stores_rows.h"
 
@@ -20,6 +22,8 @@ struct node_stores {
     struct node_hold hold;
     struct timer opening;
     struct metrics_collector collector;
+    struct status_section section;
+    struct status_condition condition;
     struct state_get restored;
     uint8_t restored_value[8];
 };
@@ -71,6 +75,43 @@ static void collect(struct metrics_collector *c)
         metric_raise_by(METRIC_store_syncs_total, label, syncs);
         metric_raise_by(METRIC_store_reopened_total, label, st.reopened);
     }
+}
+
+static void write_stores(struct status_section *s, struct json_writer *w)
+{
+    struct node_stores *ns = container_of(s, struct node_stores, section);
+    struct store_status st;
+    json_array_begin(w, "stores");
+    for (uint32_t i = 0; store_status(ns->stores, i, &st); i++) {
+        json_object_begin(w, NULL);
+        json_put_text(w, "name", st.row->name);
+        json_put_text(w, "state", store_state_name(st.state));
+        json_put_uint(w, "memory_bytes", st.memory_bytes);
+        json_put_uint(w, "open_tables", st.stats.open_tables);
+        json_put_uint(w, "tables_bytes", st.stats.open_table_bytes);
+        json_put_uint(w, "reopened", st.reopened);
+        json_object_end(w);
+    }
+    json_array_end(w);
+}
+
+static enum readiness look_stores(struct status_condition *c, struct error *why)
+{
+    struct node_stores *ns = container_of(c, struct node_stores, condition);
+    if (ns->open)
+        return stores_ready(ns->stores, why) ? READINESS_OK : READINESS_DEGRADED;
+    error_set(why, ERR_CANCELED, "opening");
+    return READINESS_WAITING;
+}
+
+static void status_add(struct node_stores *ns)
+{
+    ns->section.name = "stores";
+    ns->section.write = write_stores;
+    status_section_add(node_status(ns->node), &ns->section);
+    ns->condition.name = "stores";
+    ns->condition.look = look_stores;
+    status_condition_add(node_status(ns->node), &ns->condition);
 }
 
 static void on_restored(struct state_get *req, const struct error *err)
@@ -135,6 +176,7 @@ enum err stores_part_start(struct node *n, struct error *err)
     enum err rc = stores_create(&ns->stores, &options, err);
     if (rc)
         return rc;
+    status_add(ns);
     node_hold(n, &ns->hold, "opening stores");
     timer_set(&ns->opening, OPENING_STEP_MS);
     stores_open(ns->stores, on_opened, ns);
@@ -144,6 +186,8 @@ enum err stores_part_start(struct node *n, struct error *err)
 static void stores_part_free(struct node_stores *ns)
 {
     struct node *n = ns->node;
+    status_section_remove(&ns->section);
+    status_condition_remove(&ns->condition);
     stores_destroy(ns->stores);
     mem_free(n->mem, ns);
     n->stores = NULL;

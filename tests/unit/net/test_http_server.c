@@ -420,7 +420,7 @@ TEST(answers_without_memory_are_refused)
 }
 
 static const char *const bad_addresses[] = {
-    "",         "127.0.0.1", "127.0.0.1:",   "127.0.0.1:65536", "127.0.0.1:-1", "localhost:80",
+    "",         "127.0.0.1", "127.0.0.1:",   "127.0.0.1:65536", "127.0.0.1:-1", "example:80",
     "::1:80",   "[::1]",     "[::1:80",      "[127.0.0.1]:80",  ":80",          "127.0.0.1:80x",
     "1.2.3:80", "[]:1",      "127.0.0.1: 1",
 };
@@ -438,6 +438,10 @@ TEST(addresses_that_make_no_sense)
     struct error err = { 0 };
     check(http_server_create(&other, &o, &err) == ERR_SYSTEM, "one that is taken");
     check(strstr(err.text, "Address already in use") != NULL, err.text);
+    o.address = "localhost:0";
+    check(http_server_create(&other, &o, &err) == ERR_OK, "a name that needs no resolver");
+    check(strncmp(http_server_address(other), "127.0.0.1:", 10) == 0, "is an address");
+    http_server_destroy(other);
     o.address = "0.0.0.0:0";
     check(http_server_create(&other, &o, &err) == ERR_OK, "any address");
     check(!http_server_is_loopback(other), "is not loopback");
