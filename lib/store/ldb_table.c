@@ -35,10 +35,10 @@ bool ldb_table_metaindex(struct bytes footer, uint64_t *offset)
 
 /* The metaindex has one entry, "filter.<policy>" -> handle; without a filter it has none. A
  * compressed one (it never is, at this size) counts as none. */
-static uint64_t filter_bytes(int fd, struct handle metaindex)
+static uint64_t filter_bytes(int fd, struct handle metaindex, uint64_t file_bytes)
 {
     uint8_t buf[METAINDEX_BYTES_MAX];
-    if (metaindex.size + BLOCK_TRAILER_BYTES > sizeof(buf))
+    if (metaindex.size > sizeof(buf) - BLOCK_TRAILER_BYTES)
         return 0;
     ssize_t n = pread(fd, buf, metaindex.size + BLOCK_TRAILER_BYTES, (off_t)metaindex.offset);
     if (n != (ssize_t)(metaindex.size + BLOCK_TRAILER_BYTES) || buf[metaindex.size] != 0)
@@ -49,7 +49,7 @@ static uint64_t filter_bytes(int fd, struct handle metaindex)
         return 0;
     reader_take(&r, key);
     struct handle filter = read_handle(&r);
-    return r.failed ? 0 : filter.size + BLOCK_TRAILER_BYTES;
+    return r.failed || filter.size > file_bytes ? 0 : filter.size + BLOCK_TRAILER_BYTES;
 }
 
 static uint64_t table_bytes(int dir, const char *name)
@@ -65,7 +65,8 @@ static uint64_t table_bytes(int dir, const char *name)
         struct reader r = reader_of(bytes_of(footer, sizeof(footer)));
         struct handle metaindex = read_handle(&r), index = read_handle(&r);
         if (!r.failed && index.size < (uint64_t)st.st_size)
-            bytes = index.size + BLOCK_TRAILER_BYTES + filter_bytes(fd, metaindex);
+            bytes = index.size + BLOCK_TRAILER_BYTES +
+                    filter_bytes(fd, metaindex, (uint64_t)st.st_size);
     }
     close(fd);
     return bytes;

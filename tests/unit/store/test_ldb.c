@@ -383,3 +383,18 @@ TEST(diagnostics_are_bounded)
     snprintf(path, sizeof(path), "%s/LOG.old", unit_temp_dir());
     check(!stat(path, &st) && st.st_size <= (off_t)LIMIT_LDB_LOG_BYTES, "the one before");
 }
+
+TEST(sizes_and_properties_can_be_asked)
+{
+    struct ldb *db = open_store("sizes", &small);
+    fill(db, 'k', 0, 20000);
+    ldb_compact(db);
+    uint64_t all = ldb_approximate_bytes(db, text("a"), text("z"));
+    check(all > 20000 * 64 && all < 20000 * 150, "about what was written");
+    check(ldb_approximate_bytes(db, text("x"), text("z")) == 0, "nothing is there");
+    char stats[64];
+    check(ldb_property(db, "leveldb.stats", stats, sizeof(stats)), "LevelDB's own words");
+    check(strlen(stats) == sizeof(stats) - 1, "cut, and ended");
+    check(!ldb_property(db, "leveldb.nonsense", stats, sizeof(stats)), "no such property");
+    ldb_close(db);
+}
