@@ -1,8 +1,14 @@
 # The benches are one binary: build/larder-bench list, NAME [--entries N] [--json].
 
+# Sets to compare with that are written in Go; without a compiler they are left out.
+BENCH_GO := $(if $(shell command -v go 2>/dev/null),$(BUILD)/gomap)
+$(BUILD)/gomap: tests/bench/gomap/main.go tests/bench/gomap/go.mod
+	$(if $(Q),@echo "GO    $@")
+	$(Q)cd $(<D) && go build -o $(abspath $@) .
+
 ## bench          run every bench; one JSON object per figure
 .PHONY: bench
-bench: $(BUILD)/larder-bench
+bench: $(BUILD)/larder-bench $(BENCH_GO)
 	$(BUILD)/larder-bench all --json
 
 # Every bench at a small size: it builds, runs and reports. Figures of such a run mean nothing.
