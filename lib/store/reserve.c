@@ -1,0 +1,299 @@
+#include "store/reserve.h"
+
+#include "base/mem.h"
+#include "store/reserve_state.h"
+
+enum { RELOAD_MS = 1000 };
+
+static timer_cb on_group_timer, on_reload_timer, on_close_timer;
+
+static enum err allocate(struct reserve *r, struct error *err)
+{
+    struct mem_owner *mem = r->options.queue_mem;
+    r->scan = mem_try_zalloc(mem, sizeof(*r->scan));
+    r->victims = mem_try_alloc(mem, LIMIT_RESERVE_EVICT_CHUNKS * sizeof(r->victims[0]));
+    if (!r->scan || !r->victims)
+        return mem_refused(mem, sizeof(*r->scan), err);
+    r->scan->reserve = r;
+    return txn_create(&r->txn, mem, &r->files, err);
+}
+
+enum err reserve_create(struct reserve **out, const struct reserve_options *o, struct error *err)
+{
+    struct reserve *r = mem_try_zalloc(o->queue_mem, sizeof(*r));
+    if (!r)
+        return mem_refused(o->queue_mem, sizeof(*r), err);
+    r->options = *o;
+    memcpy(r->overlay, o->overlay, sizeof(r->overlay));
+    list_init(&r->puts);
+    list_init(&r->group);
+    list_init(&r->evictions);
+    for (uint32_t i = 0; i < RESERVE_BINS; i++)
+        list_init(&r->watches[i]);
+    timer_init(&r->group_timer, o->loop, on_group_timer, "reserve_group");
+    timer_init(&r->reload_timer, o->loop, on_reload_timer, "reserve_reload");
+    timer_init(&r->close_timer, o->loop, on_close_timer, "reserve_close");
+    sem_start(&r->has_sem, o->loop, o->has_concurrency);
+    enum err rc = allocate(r, err);
+    if (rc) {
+        reserve_destroy(r);
+        return rc;
+    }
+    *out = r;
+    return ERR_OK;
+}
+
+void reserve_destroy(struct reserve *r)
+{
+    if (!r)
+        return;
+    struct mem_owner *mem = r->options.queue_mem;
+    assert(r->phase == RESERVE_CLOSED && r->requests == 0 && !r->cache && !r->map);
+    sem_end(&r->has_sem);
+    txn_destroy(r->txn);
+    mem_free(mem, r->scan);
+    mem_free(mem, r->victims);
+    mem_free(mem, r);
+}
+
+static void on_group_timer(struct timer *t)
+{
+    reserve_put_start(container_of(t, struct reserve, group_timer));
+}
+
+/* Worker. A fact that is not there is zero. */
+static enum err read_meta(struct ldb *db, const char *name, uint64_t *out, struct error *err)
+{
+    struct reserve_key key = key_meta(name);
+    uint8_t raw[8];
+    enum err rc = ldb_get_fixed(db, key_bytes(&key), raw, sizeof(raw), err);
+    *out = rc ? 0 : be64_decode(raw);
+    return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
+static enum err read_counters(struct ldb *db, struct reserve_counters *c, struct error *err)
+{
+    uint64_t sum = 0;
+    enum err rc = read_meta(db, "count", &c->count, err);
+    for (uint8_t bin = 0; !rc && bin < RESERVE_BINS; bin++) {
+        struct reserve_key key = key_bin(bin);
+        uint8_t raw[16] = { 0 };
+        rc = ldb_get_fixed(db, key_bytes(&key), raw, sizeof(raw), err);
+        if (rc == ERR_NOT_FOUND)
+            rc = ERR_OK; /* an empty bin has no row */
+        c->last[bin] = be64_decode(raw);
+        c->in_bin[bin] = be64_decode(raw + 8);
+        sum += c->in_bin[bin];
+    }
+    if (!rc && sum != c->count)
+        rc = error_set(err, ERR_CORRUPT, "the bins hold %" PRIu64 " entries and not %" PRIu64, sum,
+                       c->count);
+    return rc;
+}
+
+static enum err write_meta(struct store_job *job, const char *name, uint64_t value,
+                           struct error *err)
+{
+    struct reserve_key key = key_meta(name);
+    uint8_t raw[8];
+    struct ldb_batch *batch = ldb_batch_create(256);
+    be64_encode(raw, value);
+    enum err rc = value ? ldb_batch_put(batch, key_bytes(&key), bytes_of(raw, 8), err)
+                        : ldb_batch_delete(batch, key_bytes(&key), err);
+    rc = rc ? rc : store_commit(job, batch, true, err);
+    ldb_batch_destroy(batch);
+    return rc;
+}
+
+/* Worker, in the writers' lane. The index names an image at most once: the record goes before the
+ * first write of this run, so that no later start takes an image that is out of date. */
+static enum err open_run(struct store_job *job, struct ldb *db, struct error *err)
+{
+    struct reserve *r = container_of(job, struct reserve, life_job);
+    uint64_t generation = 0, epoch = 0;
+    enum err rc = slab_files_open(&r->files, r->options.slab_dir, err);
+    rc = rc ? rc : read_counters(db, &r->counters, err);
+    rc = rc ? rc : read_meta(db, "epoch", &epoch, err);
+    rc = rc ? rc : read_meta(db, "image", &generation, err);
+    if (!rc && epoch)
+        r->epoch = epoch;
+    else if (!rc)
+        rc = write_meta(job, "epoch", r->epoch, err);
+    if (!rc && generation)
+        rc = write_meta(job, "image", 0, err);
+    r->image_named = !rc && generation &&
+                     !hascache_image_open(&r->image, r->options.image_path, NULL) &&
+                     r->image.name.epoch == r->epoch && r->image.name.generation == generation &&
+                     r->image.count == r->counters.count;
+    return rc;
+}
+
+static void opened(struct reserve *r)
+{
+    hascache_image_close(&r->image);
+    r->phase = RESERVE_OPEN;
+    r->stats.deriving = true;
+    reserve_cache_build(r);
+    reserve_scan_next(r);
+    r->life_cb(r->life_ctx, NULL);
+}
+
+/* Worker: image and cache are its own until done. */
+static enum err image_run(struct store_job *job, struct ldb *db UNUSED, struct error *err)
+{
+    struct reserve *r = container_of(job, struct reserve, life_job);
+    return hascache_image_read(&r->image, r->cache, err);
+}
+
+static void image_done(struct store_job *job, const struct error *err)
+{
+    struct reserve *r = container_of(job, struct reserve, life_job);
+    if (err)
+        reserve_cache_drop(r); /* any failed check: built in full */
+    opened(r);
+}
+
+static void open_done(struct store_job *job, const struct error *err)
+{
+    struct reserve *r = container_of(job, struct reserve, life_job);
+    struct error failed = { ERR_OK, "" };
+    if (err)
+        failed = *err;
+    else
+        err_ignore(slab_map_create(&r->map, r->options.queue_mem, r->files.steps, &failed));
+    if (failed.code) {
+        hascache_image_close(&r->image);
+        slab_files_close(&r->files);
+        r->phase = RESERVE_CLOSED;
+        r->life_cb(r->life_ctx, &failed);
+        return;
+    }
+    if (r->image_named && r->options.cache != RESERVE_CACHE_OFF &&
+        !hascache_image_room(&r->image, &r->cache, r->options.cache_mem, r->options.cache_bytes_max,
+                             NULL))
+        store_read(r->options.store, &r->life_job, image_run, image_done);
+    else
+        opened(r);
+}
+
+void reserve_open(struct reserve *r, reserve_cb *cb, void *ctx)
+{
+    assert(r->phase == RESERVE_CLOSED);
+    r->phase = RESERVE_OPENING;
+    r->life_cb = cb;
+    r->life_ctx = ctx;
+    r->epoch = loop_wall_ns(r->options.loop) | 1;
+    store_write(r->options.store, &r->life_job, open_run, open_done);
+}
+
+/* What the index holds after a failed commit is not known until it is open again and read. */
+static enum err reload_run(struct store_job *job, struct ldb *db, struct error *err)
+{
+    struct reserve *r = container_of(job, struct reserve, life_job);
+    return read_counters(db, &r->counters, err);
+}
+
+static void reload_done(struct store_job *job, const struct error *err)
+{
+    struct reserve *r = container_of(job, struct reserve, life_job);
+    if (r->phase != RESERVE_OPEN)
+        return;
+    if (err) {
+        timer_set(&r->reload_timer, RELOAD_MS);
+        return;
+    }
+    r->suspect = false;
+    reserve_cache_build(r);
+    reserve_scan_next(r);
+}
+
+static void on_reload_timer(struct timer *t)
+{
+    struct reserve *r = container_of(t, struct reserve, reload_timer);
+    store_write(r->options.store, &r->life_job, reload_run, reload_done);
+}
+
+void reserve_suspect(struct reserve *r)
+{
+    if (r->suspect)
+        return;
+    r->suspect = true;
+    reserve_cache_drop(r);
+    timer_set(&r->reload_timer, RELOAD_MS);
+}
+
+/* Worker: nothing else happens any more. The record is written when the image is durable. */
+static enum err close_run(struct store_job *job, struct ldb *db UNUSED, struct error *err)
+{
+    struct reserve *r = container_of(job, struct reserve, life_job);
+    struct hascache_image_name name = { r->epoch, r->image_generation };
+    enum err rc = hascache_image_save(r->cache, r->options.image_path, &name, err);
+    return rc ? rc : write_meta(job, "image", r->image_generation, err);
+}
+
+static void closed(struct reserve *r, const struct error *err)
+{
+    reserve_cache_drop(r);
+    slab_map_destroy(r->map);
+    slab_files_close(&r->files);
+    r->map = NULL;
+    r->phase = RESERVE_CLOSED;
+    r->life_cb(r->life_ctx, err);
+}
+
+static void close_done(struct store_job *job, const struct error *err)
+{
+    closed(container_of(job, struct reserve, life_job), err);
+}
+
+/* Behind everything that workers still hold: slices, pages, a reading of the index. */
+static void on_close_timer(struct timer *t)
+{
+    struct reserve *r = container_of(t, struct reserve, close_timer);
+    if (r->scan->out || r->trim_out || work_pending(&r->populate) ||
+        work_pending(&r->life_job.work_) || deferred_pending(&r->life_job.later_)) {
+        timer_set(t, 1);
+    } else if (hascache_state(r->cache) == HASCACHE_COMPLETE && !r->suspect) {
+        do
+            loop_random(r->options.loop, &r->image_generation, sizeof(r->image_generation));
+        while (!r->image_generation);
+        store_write(r->options.store, &r->life_job, close_run, close_done);
+    } else {
+        closed(r, NULL);
+    }
+}
+
+void reserve_close(struct reserve *r, reserve_cb *cb, void *ctx)
+{
+    assert(r->phase == RESERVE_OPEN && r->requests == 0);
+    r->phase = RESERVE_CLOSING;
+    r->life_cb = cb;
+    r->life_ctx = ctx;
+    timer_set(&r->group_timer, 0);
+    timer_set(&r->reload_timer, 0);
+    loop_defer_cancel(&r->life_later);
+    timer_set(&r->close_timer, 1);
+}
+
+void reserve_status(const struct reserve *r, struct reserve_status *out)
+{
+    *out = r->stats;
+    out->count = r->counters.count;
+    out->epoch = r->epoch;
+    memcpy(out->last_binid, r->counters.last, sizeof(out->last_binid));
+    memcpy(out->in_bin, r->counters.in_bin, sizeof(out->in_bin));
+    out->cache = hascache_state(r->cache);
+    if (r->cache) {
+        out->cache_entries = hascache_count(r->cache);
+        out->cache_bytes = hascache_bytes(r->cache);
+    }
+    if (r->map) {
+        out->slab_bytes = slab_map_bytes(r->map);
+        out->slots_used = slab_map_used(r->map);
+    }
+}
+
+struct sem *reserve_has_sem(struct reserve *r)
+{
+    return &r->has_sem;
+}

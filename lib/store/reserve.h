@@ -1,0 +1,129 @@
+/* lib/store/reserve.h
+ *
+ * The reserve: stamped chunks this node keeps, by bin and BinID. An entry is one (chunk, stamp).
+ *
+ * Owns:   slot map and files of the bodies, the has-cache, the bin counters. The store is borrowed.
+ * Thread: loop only. Disk work goes to workers inside and comes back as callbacks, each exactly
+ *         once and never inside the call. A request is a field of the caller's, zeroed at first,
+ * and lives until its callback. Order:  bodies are synced before the index names them; index
+ * records of one entry and the counters move in one synced write batch; the has-cache learns of an
+ * entry after that, and forgets one that we evict before its delete is submitted. Errors: ERR_IO,
+ * ERR_DISK_FULL, ERR_CORRUPT, ERR_NOT_FOUND, ERR_BUDGET, ERR_LIMIT, ERR_CANCELED. Source: the rules
+ * of put and evict are those of bee's pkg/storer.
+ */
+#ifndef LARDER_STORE_RESERVE_H
+#define LARDER_STORE_RESERVE_H
+
+#include "codec/chunk.h"
+#include "codec/overlay.h"
+#include "codec/stamp.h"
+#include "core/sem.h"
+#include "store/hascache.h"
+#include "store/slab.h"
+#include "store/stores.h"
+
+struct reserve;
+struct reserve_has;
+struct reserve_put;
+enum { RESERVE_BINS = OVERLAY_BIN_MAX + 1 };
+enum reserve_cache { RESERVE_CACHE_AUTO, RESERVE_CACHE_ON, RESERVE_CACHE_OFF };
+
+struct reserve_options { /* borrowed pointers outlive the reserve */
+    struct loop *loop;
+    struct work_pool *work;
+    struct store *store;         /* the index */
+    const char *slab_dir;        /* made when it is not there */
+    const char *image_path;      /* of the has-cache */
+    struct mem_owner *cache_mem; /* has-cache */
+    struct mem_owner *queue_mem; /* groups of puts, slot map */
+    const uint8_t *overlay;      /* OVERLAY_BYTES: bins are counted from it */
+    enum reserve_cache cache;
+    uint64_t cache_bytes_max; /* 0: what the owner grants */
+    uint32_t has_concurrency;
+};
+
+typedef void reserve_cb(void *ctx, const struct error *err);
+enum err reserve_create(struct reserve **out, const struct reserve_options *o, struct error *err);
+/* Reads counters and the cache's image; after that requests may come. Slots are derived and a cache
+ * without image is built behind that. */
+void reserve_open(struct reserve *r, reserve_cb *cb, void *ctx);
+/* No request may be out. Saves the image of a complete cache. */
+void reserve_close(struct reserve *r, reserve_cb *cb, void *ctx);
+void reserve_destroy(struct reserve *r); /* NULL is fine; closed, or never opened */
+
+struct reserve_status {
+    uint64_t count, epoch;             /* epoch: BinIDs of another one mean nothing */
+    uint64_t last_binid[RESERVE_BINS]; /* cursors */
+    uint64_t in_bin[RESERVE_BINS];     /* entries */
+    enum hascache_state cache;
+    uint64_t cache_entries, cache_bytes, slab_bytes, slots_used;
+    uint64_t put_groups;      /* commits; entries stored / groups is the group size */
+    uint64_t put_outcomes[4]; /* by enum reserve_outcome */
+    uint64_t has_cache_hits, has_cache_misses, has_index; /* answers by who gave them */
+    bool deriving;                                        /* the slot map is not whole yet */
+};
+void reserve_status(const struct reserve *r, struct reserve_status *out);
+struct sem *reserve_has_sem(struct reserve *r); /* its gauges, and its limit on reload */
+
+/* Which of these are stored? One request serves a whole offer. */
+typedef void reserve_has_cb(struct reserve_has *req, const struct error *err);
+struct reserve_has {
+    const struct chunk_id *ids; /* in:  borrowed until cb */
+    uint32_t count;             /* in:  1 .. LIMIT_RESERVE_PAGE_CHUNKS */
+    uint8_t *have;              /* out: bit i is set when ids[i] is stored */
+    reserve_has_cb *cb;         /* in:  err is NULL on success */
+    struct reserve *reserve_;
+    struct sem_waiter permit_;
+    struct store_job job_;
+    bool canceled_;
+    struct hascache_hash hash_[LIMIT_RESERVE_PAGE_CHUNKS];
+    uint8_t known_[(LIMIT_RESERVE_PAGE_CHUNKS + 7) / 8]; /* answered without the index */
+};
+void reserve_has(struct reserve *r, struct reserve_has *req);
+void reserve_has_cancel(struct reserve_has *req); /* cb still fires, with ERR_CANCELED */
+
+/* Keeps validated chunks. */
+enum reserve_outcome {
+    RESERVE_FAILED, /* not stored; the request's error says why */
+    RESERVE_STORED,
+    RESERVE_PRESENT, /* that very entry is there */
+    RESERVE_OLDER,   /* its stamp index is taken by a stamp that is not older, or too many stamps */
+};
+struct reserve_item {
+    struct chunk_id id;
+    struct bytes data;    /* span || payload, or a single-owner chunk; borrowed until cb */
+    const uint8_t *stamp; /* STAMP_BYTES; borrowed until cb */
+    enum chunk_kind kind;
+    enum reserve_outcome outcome; /* out */
+    struct slab_ref slot_, freed_[2];
+    struct chunk_id replaced_;
+    uint64_t binid_;
+    uint8_t bin_, freed_count_;
+    bool committed_, slot_used_, replaces_;
+};
+typedef void reserve_put_cb(struct reserve_put *req, const struct error *err);
+struct reserve_put {
+    struct reserve_item *items;
+    uint32_t count; /* 1 .. LIMIT_RESERVE_PAGE_CHUNKS */
+    reserve_put_cb *cb;
+    struct list link_;
+};
+void reserve_put(struct reserve *r, struct reserve_put *req); /* cannot be canceled: it is short */
+
+/* Removes entries of one batch in bins below `bin` (RESERVE_BINS: all of them: the batch expired),
+ * in the order of bin, address and stamp hash, at most count. */
+struct reserve_evict;
+typedef void reserve_evict_cb(struct reserve_evict *req, const struct error *err);
+struct reserve_evict {
+    uint8_t batch[STAMP_BATCH_BYTES];
+    uint8_t bin;
+    uint64_t count;
+    uint64_t evicted; /* out */
+    reserve_evict_cb *cb;
+    struct list link_;
+};
+void reserve_evict(struct reserve *r, struct reserve_evict *req);
+
+#include "store/reserve_read.h" /* get, list, watch */
+
+#endif

@@ -1,0 +1,178 @@
+/* Group commit: puts wait up to LIMIT_RESERVE_GROUP_MS for company, then one write job stores all
+ * of them. What comes in meanwhile is the next group. */
+#include "base/mem.h"
+#include "store/reserve_state.h"
+
+static enum err group_run(struct store_job *job, struct ldb *db, struct error *err);
+static store_done group_done;
+
+void reserve_put(struct reserve *r, struct reserve_put *req)
+{
+    assert(r->phase == RESERVE_OPEN && req->cb);
+    assert(req->count > 0 && req->count <= LIMIT_RESERVE_PAGE_CHUNKS);
+    r->requests++;
+    for (uint32_t i = 0; i < req->count; i++) {
+        struct reserve_item *item = &req->items[i];
+        assert(item->data.size <= SLAB_DATA_BYTES_MAX);
+        item->outcome = RESERVE_FAILED;
+        item->bin_ = (uint8_t)overlay_proximity(r->overlay, item->id.address);
+        item->committed_ = item->slot_used_ = item->replaces_ = false;
+        item->freed_count_ = 0;
+    }
+    list_append(&r->puts, &req->link_);
+    r->waiting_items += req->count;
+    if (r->waiting_items >= LIMIT_RESERVE_PAGE_CHUNKS)
+        reserve_put_start(r);
+    else if (!timer_is_set(&r->group_timer))
+        timer_set(&r->group_timer, LIMIT_RESERVE_GROUP_MS);
+}
+
+/* A slot for each item, before the worker needs it. Some will not be used and come back. */
+static bool take_slots(struct reserve *r, struct reserve_put *req)
+{
+    for (uint32_t i = 0; i < req->count; i++) {
+        if (slab_map_take(r->map, &req->items[i].slot_))
+            continue;
+        while (i-- > 0)
+            slab_map_untake(r->map, req->items[i].slot_);
+        req->items[0].slot_.slab = UINT32_MAX; /* alone in a group it fails with this */
+        return false;
+    }
+    return true;
+}
+
+void reserve_put_start(struct reserve *r)
+{
+    if (r->group_out || list_empty(&r->puts))
+        return;
+    uint32_t items = 0;
+    timer_set(&r->group_timer, 0);
+    while (!list_empty(&r->puts)) {
+        struct reserve_put *req = container_of(list_first(&r->puts), struct reserve_put, link_);
+        bool fits = items == 0 || items + req->count <= LIMIT_RESERVE_PAGE_CHUNKS;
+        if (!fits || (!take_slots(r, req) && items > 0))
+            break;
+        list_remove(&req->link_);
+        list_append(&r->group, &req->link_);
+        r->waiting_items -= req->count;
+        items += req->count;
+    }
+    r->group_out = true;
+    store_write(r->options.store, &r->group_job, group_run, group_done);
+}
+
+static void mark_committed(struct reserve *r)
+{
+    for (struct list *at = r->group.next; at != &r->group; at = at->next) {
+        struct reserve_put *req = container_of(at, struct reserve_put, link_);
+        for (uint32_t i = 0; i < req->count; i++)
+            req->items[i].committed_ |= req->items[i].outcome != RESERVE_FAILED;
+    }
+}
+
+/* Worker. The group's requests, the txn and the files are its own; counters are read. */
+static enum err group_run(struct store_job *job, struct ldb *db, struct error *err)
+{
+    struct reserve *r = container_of(job, struct reserve, group_job);
+    if (r->suspect)
+        return error_set(err, ERR_IO, "the reserve is read again after a failed write");
+    txn_begin(r->txn, job, db, &r->counters);
+    for (struct list *at = r->group.next; at != &r->group; at = at->next) {
+        struct reserve_put *req = container_of(at, struct reserve_put, link_);
+        for (uint32_t i = 0; i < req->count; i++) {
+            enum err rc = ERR_OK;
+            if (txn_is_full(r->txn)) {
+                rc = txn_commit(r->txn, err);
+                if (!rc)
+                    mark_committed(r);
+            }
+            if (req->items[0].slot_.slab == UINT32_MAX)
+                rc = error_set(err, ERR_BUDGET, "no slot for a chunk is to be had");
+            rc = rc ? rc : txn_put(r->txn, &req->items[i], err);
+            if (rc)
+                return rc;
+        }
+    }
+    enum err rc = txn_commit(r->txn, err);
+    if (!rc)
+        mark_committed(r);
+    return rc;
+}
+
+/* The loop's part of one item, in the order of the puts. */
+static void settle_item(struct reserve *r, struct reserve_item *item, uint32_t *bins)
+{
+    bool stored = item->committed_ && item->outcome == RESERVE_STORED;
+    bool keep = item->slot_used_ && r->txn->commit_failed; /* the index may name it */
+    if (!item->committed_)
+        item->outcome = RESERVE_FAILED;
+    r->stats.put_outcomes[item->outcome]++;
+    if (!stored) {
+        if (!keep)
+            slab_map_untake(r->map, item->slot_);
+        return;
+    }
+    if (item->replaces_)
+        reserve_cache_remove(r, &item->replaced_);
+    reserve_cache_add(r, &item->id);
+    if (!item->slot_used_)
+        slab_map_untake(r->map, item->slot_);
+    reserve_free_slots(r, item->freed_, item->freed_count_);
+    *bins |= UINT32_C(1) << item->bin_;
+}
+
+static void wake(struct reserve *r, uint32_t bins)
+{
+    for (uint8_t bin = 0; bin < RESERVE_BINS; bin++) {
+        struct list woken;
+        list_init(&woken);
+        if (bins >> bin & 1)
+            list_move_all(&woken, &r->watches[bin]);
+        while (!list_empty(&woken)) {
+            struct reserve_watch *w = container_of(list_first(&woken), struct reserve_watch, link_);
+            list_remove(&w->link_);
+            w->cb_(w);
+        }
+    }
+}
+
+static void group_done(struct store_job *job, const struct error *err)
+{
+    struct reserve *r = container_of(job, struct reserve, group_job);
+    struct list group;
+    uint32_t bins = 0;
+    list_init(&group);
+    list_move_all(&group, &r->group);
+    if (!r->suspect)
+        r->counters = r->txn->committed;
+    for (struct list *at = group.next; at != &group; at = at->next) {
+        struct reserve_put *req = container_of(at, struct reserve_put, link_);
+        for (uint32_t i = 0; i < req->count; i++)
+            settle_item(r, &req->items[i], &bins);
+    }
+    r->stats.put_groups++;
+    r->group_out = false;
+    if (r->txn->commit_failed)
+        reserve_suspect(r);
+    reserve_put_start(r);
+    while (!list_empty(&group)) {
+        struct reserve_put *req = container_of(list_first(&group), struct reserve_put, link_);
+        list_remove(&req->link_);
+        r->requests--;
+        req->cb(req, err);
+    }
+    wake(r, bins);
+}
+
+void reserve_watch(struct reserve *r, struct reserve_watch *w, uint8_t bin, reserve_watch_cb *cb)
+{
+    assert(bin < RESERVE_BINS && !list_linked(&w->link_));
+    w->cb_ = cb;
+    list_append(&r->watches[bin], &w->link_);
+}
+
+void reserve_unwatch(struct reserve_watch *w)
+{
+    if (list_linked(&w->link_))
+        list_remove(&w->link_);
+}

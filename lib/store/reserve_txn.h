@@ -1,0 +1,68 @@
+/* lib/store/reserve_txn.h
+ *
+ * What the one writer of the reserve does to the index: entries come and go in a write batch, and
+ * every decision sees the index plus the changes of that batch (an overlay of 'S' and 'C' records).
+ *
+ * Owner:  made and destroyed on the loop, used by one write job at a time.
+ * Thread: all but create and destroy on the worker of that job.
+ * Errors: after any error the txn must be dropped (txn_begin); what was committed before stands.
+ */
+#ifndef LARDER_STORE_RESERVE_TXN_H
+#define LARDER_STORE_RESERVE_TXN_H
+
+#include "store/reserve_keys.h"
+
+struct reserve_counters {
+    uint64_t count;
+    uint64_t last[RESERVE_BINS], in_bin[RESERVE_BINS];
+};
+
+struct overlay_row {
+    struct reserve_key key;
+    uint32_t at, size; /* in values; at UINT32_MAX: deleted */
+};
+
+enum { TXN_ROWS = 2048, TXN_VALUES_BYTES = 512 * 1024, TXN_BATCH_BYTES = 2 * 1024 * 1024 };
+
+struct reserve_txn {
+    struct mem_owner *mem; /* borrowed */
+    struct ldb_batch *batch;
+    struct slab_files *files; /* borrowed */
+    struct store_job *job;    /* of the present use */
+    struct ldb *db;
+    struct reserve_counters now, committed;
+    uint32_t bins_changed; /* bit per bin */
+    bool commit_failed;    /* the store may or may not hold the last batch */
+    bool skip_slab_sync;   /* crash tests only: they show that the tests can fail */
+    bool skip_batch_sync;
+    struct overlay_row rows[TXN_ROWS];
+    uint16_t table[2 * TXN_ROWS]; /* number of a row + 1, open addressing */
+    uint32_t rows_used, values_used;
+    uint8_t values[TXN_VALUES_BYTES];
+    uint8_t buf[C_VALUE_BYTES_MAX];
+    struct reserve_body body;
+    uint8_t slot[SLAB_SLOT_BYTES];
+};
+
+enum err txn_create(struct reserve_txn **out, struct mem_owner *mem, struct slab_files *files,
+                    struct error *err);
+void txn_destroy(struct reserve_txn *t); /* NULL is fine */
+
+void txn_begin(struct reserve_txn *t, struct store_job *job, struct ldb *db,
+               const struct reserve_counters *counters);
+bool txn_is_full(const struct reserve_txn *t); /* commit before the next entry */
+/* Sets outcome, and what the loop must do after the commit. */
+enum err txn_put(struct reserve_txn *t, struct reserve_item *item, struct error *err);
+/* Removes the entry of a stamp index if it still is this one. */
+struct reserve_victim {
+    struct chunk_id id;
+    uint8_t index[STAMP_INDEX_BYTES];
+    uint8_t bin;
+    bool removed, freed; /* out */
+    struct slab_ref ref; /* out: when freed */
+};
+enum err txn_remove(struct reserve_txn *t, struct reserve_victim *v, struct error *err);
+/* Bodies first, then the batch, both synced. */
+enum err txn_commit(struct reserve_txn *t, struct error *err);
+
+#endif

@@ -1,0 +1,311 @@
+#include "reserve_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+#include "base/prng.h"
+#include "core/work.h"
+#include "store/reserve_state.h"
+
+static const struct store_row reserve_row = {
+    .name = "reserve",
+    .version = 1,
+    .memory_floor_bytes = 8 * MiB,
+    .block_bytes = 16 * KiB,
+    .table_bytes = 8 * MiB,
+    .filter_bits = 10,
+    .filter_kinds = "CS",
+    .sync = STORE_SYNC_EACH,
+    .enabled = true,
+};
+
+void world_setup(struct world *w, const char *dir)
+{
+    static const struct mem_row rows[] = {
+        { "stores", "", MEM_FIXED, 8 * MiB, 16, 16, true },
+        { "hascache", "partial", MEM_ELASTIC, 2 * MiB, 30, 50, true },
+        { "putqueue", "sessions wait", MEM_ELASTIC, 4 * MiB, 10, 20, true },
+    };
+    const struct work_options work = { 2, 1, mem_arena_stores_enter };
+    struct error err = { ERR_OK, "" };
+    memset(w, 0, sizeof(*w));
+    snprintf(w->dir, sizeof(w->dir), "%s", dir);
+    snprintf(w->slabs, sizeof(w->slabs), "%s/slabs", dir);
+    snprintf(w->image, sizeof(w->image), "%s/hascache.image", dir);
+    mkdir(dir, 0700);
+    check(!mem_plan_create(&w->plan, 512 * MiB, rows, 3, &err), err.text);
+    check(!loop_create(&w->loop, &err), err.text);
+    check(!work_pool_create(&w->pool, w->loop, &work, &err), err.text);
+}
+
+void world_teardown(struct world *w)
+{
+    check(w->plan->used_bytes == 0, "all is given back");
+    work_pool_destroy(w->pool);
+    loop_destroy(w->loop);
+    mem_plan_destroy(w->plan);
+}
+
+enum err world_await(struct world *w)
+{
+    for (int turns = 0; w->waits > 0 && turns < 1000000; turns++)
+        loop_run(w->loop);
+    check(w->waits == 0, "the callback came");
+    return w->err.code;
+}
+
+static void world_arrived(struct world *w, const struct error *err)
+{
+    error_clear(&w->err);
+    if (err)
+        w->err = *err;
+    w->waits--;
+    loop_stop(w->loop);
+}
+
+static void world_cb(void *ctx, const struct error *err)
+{
+    world_arrived(ctx, err);
+}
+
+void world_open(struct world *w, enum reserve_cache cache)
+{
+    static const uint8_t overlay[OVERLAY_BYTES] = { 0x80 };
+    const struct stores_options stores = { .data_dir = w->dir,
+                                           .loop = w->loop,
+                                           .work = w->pool,
+                                           .mem = mem_plan_find(w->plan, "stores"),
+                                           .memory_bytes = 32 * MiB,
+                                           .rows = &reserve_row,
+                                           .count = 1 };
+    struct error err = { ERR_OK, "" };
+    check(!stores_create(&w->stores, &stores, &err), err.text);
+    w->waits = 1;
+    stores_open(w->stores, world_cb, w);
+    check(!world_await(w), w->err.text);
+    w->options = (struct reserve_options){ .loop = w->loop,
+                                           .work = w->pool,
+                                           .store = stores_find(w->stores, "reserve"),
+                                           .slab_dir = w->slabs,
+                                           .image_path = w->image,
+                                           .cache_mem = mem_plan_find(w->plan, "hascache"),
+                                           .queue_mem = mem_plan_find(w->plan, "putqueue"),
+                                           .overlay = overlay,
+                                           .cache = cache,
+                                           .has_concurrency = 4 };
+    check(!reserve_create(&w->reserve, &w->options, &err), err.text);
+    w->waits = 1;
+    reserve_open(w->reserve, world_cb, w);
+    check(!world_await(w), w->err.text);
+}
+
+void world_close(struct world *w)
+{
+    w->waits = 1;
+    reserve_close(w->reserve, world_cb, w);
+    check(!world_await(w), w->err.text);
+    reserve_destroy(w->reserve);
+    w->waits = 1;
+    stores_close(w->stores, world_cb, w);
+    check(!world_await(w), w->err.text);
+    stores_destroy(w->stores);
+}
+
+struct world_tick {
+    struct timer timer;
+    struct world *world;
+};
+static void world_ticked(struct timer *t)
+{
+    world_arrived(container_of(t, struct world_tick, timer)->world, NULL);
+}
+
+void world_settle(struct world *w)
+{
+    struct reserve_status s;
+    struct world_tick tick = { .world = w };
+    timer_init(&tick.timer, w->loop, world_ticked, "world_ticked");
+    for (int i = 0; i < 20000; i++) {
+        reserve_status(w->reserve, &s);
+        if (!s.deriving && s.cache != HASCACHE_BUILDING)
+            return;
+        w->waits = 1;
+        timer_set(&tick.timer, 1);
+        (void)world_await(w);
+    }
+    check(false, "it settles");
+}
+
+void chunk_make(struct chunk *c, const struct chunk_spec *spec)
+{
+    struct prng p = prng_of(spec->address);
+    struct stamp stamp = { .position = spec->position, .timestamp = spec->timestamp };
+    memset(c, 0, sizeof(*c));
+    prng_fill(&p, c->address, sizeof(c->address));
+    p = prng_of(UINT64_C(1) << 40 | spec->batch);
+    prng_fill(&p, c->batch, sizeof(c->batch));
+    p = prng_of((uint64_t)spec->content << 32 | spec->address);
+    size_t size = spec->content ? 97 + 8 + 100 : 8 + prng_below(&p, 4097);
+    prng_fill(&p, c->data, size);
+    memcpy(stamp.batch, c->batch, sizeof(c->batch));
+    memset(stamp.signature, (int)spec->address, sizeof(stamp.signature));
+    stamp_encode(&stamp, c->stamp);
+    c->item.data = bytes_of(c->data, size);
+    c->item.stamp = c->stamp;
+    c->item.kind = spec->content ? CHUNK_SINGLE_OWNER : CHUNK_CONTENT;
+    memcpy(c->item.id.address, c->address, 32);
+    memcpy(c->item.id.batch, c->batch, 32);
+    stamp_hash(c->item.id.stamp_hash, c->stamp);
+}
+
+void world_put_cb(struct reserve_put *req, const struct error *err)
+{
+    world_arrived(container_of(req, struct world_put, put)->world, err);
+}
+
+enum reserve_outcome world_put(struct world *w, const struct chunk_spec *spec)
+{
+    static struct chunk c;
+    chunk_make(&c, spec);
+    struct world_put p = { { .items = &c.item, .count = 1, .cb = world_put_cb }, w };
+    w->waits = 1;
+    reserve_put(w->reserve, &p.put);
+    (void)world_await(w);
+    return c.item.outcome;
+}
+
+struct world_has {
+    struct reserve_has has;
+    struct world *world;
+};
+static void world_has_cb(struct reserve_has *req, const struct error *err)
+{
+    world_arrived(container_of(req, struct world_has, has)->world, err);
+}
+
+bool world_has(struct world *w, const struct chunk_spec *spec)
+{
+    static struct chunk c;
+    static struct world_has h;
+    uint8_t have[1] = { 0xff };
+    chunk_make(&c, spec);
+    h = (struct world_has){ { .ids = &c.item.id, .count = 1, .have = have, .cb = world_has_cb },
+                            w };
+    w->waits = 1;
+    reserve_has(w->reserve, &h.has);
+    check(!world_await(w), w->err.text);
+    return have[0] & 1;
+}
+
+struct world_get {
+    struct reserve_get get;
+    struct world *world;
+};
+static void world_get_cb(struct reserve_get *req, const struct error *err)
+{
+    world_arrived(container_of(req, struct world_get, get)->world, err);
+}
+
+enum err world_get(struct world *w, const struct chunk_spec *spec, uint32_t content)
+{
+    static struct chunk c, body;
+    static struct world_get g;
+    struct chunk_spec of_body = *spec;
+    chunk_make(&c, spec);
+    of_body.content = content;
+    chunk_make(&body, &of_body);
+    g = (struct world_get){ { .id = c.item.id, .cb = world_get_cb }, w };
+    w->waits = 1;
+    reserve_get(w->reserve, &g.get);
+    enum err rc = world_await(w);
+    if (!rc) {
+        check(bytes_equal(g.get.data, body.item.data), "the body is the one that was put");
+        check(!memcmp(g.get.stamp, c.stamp, STAMP_BYTES), "with its stamp");
+        check(g.get.kind == body.item.kind, "and its kind");
+    }
+    return rc;
+}
+
+struct world_list {
+    struct reserve_list list;
+    struct world *world;
+};
+static void world_list_cb(struct reserve_list *req, const struct error *err)
+{
+    world_arrived(container_of(req, struct world_list, list)->world, err);
+}
+
+uint32_t world_list(struct world *w, uint8_t bin, uint64_t from, struct reserve_entry *entries,
+                    uint32_t room)
+{
+    struct world_list l = {
+        { .bin = bin, .from = from, .entries = entries, .room = room, .cb = world_list_cb }, w
+    };
+    w->waits = 1;
+    reserve_list(w->reserve, &l.list);
+    check(!world_await(w), w->err.text);
+    return l.list.count;
+}
+
+struct world_evict {
+    struct reserve_evict evict;
+    struct world *world;
+};
+static void world_evict_cb(struct reserve_evict *req, const struct error *err)
+{
+    world_arrived(container_of(req, struct world_evict, evict)->world, err);
+}
+
+uint64_t world_evict(struct world *w, uint32_t batch, uint8_t bin, uint64_t count)
+{
+    static struct chunk c;
+    chunk_make(&c, &(struct chunk_spec){ .batch = batch });
+    struct world_evict e = { { .bin = bin, .count = count, .cb = world_evict_cb }, w };
+    memcpy(e.evict.batch, c.batch, 32);
+    w->waits = 1;
+    reserve_evict(w->reserve, &e.evict);
+    check(!world_await(w), w->err.text);
+    return e.evict.evicted;
+}
+
+uint64_t world_check(struct world *w)
+{
+    static struct reserve_entry entries[1024];
+    static struct world_get g;
+    struct reserve_status s;
+    uint64_t all = 0;
+    reserve_status(w->reserve, &s);
+    for (uint8_t bin = 0; bin < RESERVE_BINS; bin++) {
+        uint64_t from = 0, in_bin = 0;
+        uint32_t n;
+        do {
+            n = world_list(w, bin, from, entries, ARRAY_SIZE(entries));
+            for (uint32_t i = 0; i < n; i++) {
+                check(entries[i].binid >= from && entries[i].binid <= s.last_binid[bin], "order");
+                from = entries[i].binid + 1;
+                g = (struct world_get){ { .id = entries[i].id, .cb = world_get_cb }, w };
+                w->waits = 1;
+                reserve_get(w->reserve, &g.get);
+                check(!world_await(w), w->err.text);
+                uint8_t hash[32];
+                stamp_hash(hash, g.get.stamp);
+                check(!memcmp(hash, entries[i].id.stamp_hash, 32), "the stamp is its own");
+                if (w->reserve->cache) {
+                    struct hascache_hash k;
+                    hascache_key(w->reserve->cache, &entries[i].id, &k);
+                    check(hascache_has(w->reserve->cache, &k), "the cache has it");
+                }
+            }
+            in_bin += n;
+        } while (n == ARRAY_SIZE(entries));
+        check(in_bin == s.in_bin[bin], "the bin counts its entries");
+        all += in_bin;
+    }
+    check(all == s.count, "and all are counted");
+    check(!w->reserve->cache || s.cache != HASCACHE_COMPLETE || s.cache_entries == all,
+          "the cache has no more");
+    return all;
+}

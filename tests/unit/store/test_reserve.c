@@ -1,0 +1,317 @@
+#include "reserve_world.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/prng.h"
+#include "store/hascache_segment.h"
+#include "store/reserve_state.h"
+
+static const char *dir_of(const char *name)
+{
+    static char dir[256];
+    snprintf(dir, sizeof(dir), "%s/%s", unit_temp_dir(), name);
+    return dir;
+}
+
+static uint64_t slots_used(const struct world *w)
+{
+    struct reserve_status s;
+    reserve_status(w->reserve, &s);
+    return s.slots_used;
+}
+
+/* The rules of put, one after the other on one store. */
+static const struct {
+    const char *why;
+    struct chunk_spec chunk;
+    enum reserve_outcome want;
+    uint64_t count, slots;
+} rules[] = {
+    { "a new chunk", { 1, 1, 1, 100, 0 }, RESERVE_STORED, 1, 1 },
+    { "the same again", { 1, 1, 1, 100, 0 }, RESERVE_PRESENT, 1, 1 },
+    { "an older stamp for its index", { 1, 1, 1, 99, 0 }, RESERVE_OLDER, 1, 1 },
+    { "a newer one: the entry is replaced", { 1, 1, 1, 101, 0 }, RESERVE_STORED, 1, 1 },
+    { "another chunk at that index, not newer", { 2, 1, 1, 101, 0 }, RESERVE_OLDER, 1, 1 },
+    { "another chunk at that index, newer", { 2, 1, 1, 102, 0 }, RESERVE_STORED, 1, 1 },
+    { "a second stamp shares the body", { 2, 2, 9, 5, 0 }, RESERVE_STORED, 2, 1 },
+    { "a third, of the first batch", { 2, 1, 2, 5, 0 }, RESERVE_STORED, 3, 1 },
+    { "a single-owner chunk", { 3, 1, 3, 10, 1 }, RESERVE_STORED, 4, 2 },
+    { "its next content, same index", { 3, 1, 3, 11, 2 }, RESERVE_STORED, 4, 2 },
+    { "and the next, another index", { 3, 1, 4, 12, 3 }, RESERVE_STORED, 5, 2 },
+    { "and another batch", { 3, 2, 4, 12, 4 }, RESERVE_STORED, 6, 2 },
+};
+
+static void run_puts(struct world *w)
+{
+    struct reserve_status s;
+    for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+        check(world_put(w, &rules[i].chunk) == rules[i].want, rules[i].why);
+        reserve_status(w->reserve, &s);
+        check(s.count == rules[i].count, rules[i].why);
+        check(s.slots_used == rules[i].slots, rules[i].why);
+        check(world_check(w) == rules[i].count, rules[i].why);
+    }
+    check(world_has(w, &rules[5].chunk) && world_has(w, &rules[6].chunk), "stored");
+    check(!world_has(w, &rules[0].chunk) && !world_has(w, &rules[3].chunk), "replaced");
+    check(!world_get(w, &rules[6].chunk, 0) && !world_get(w, &rules[5].chunk, 0), "one body");
+    check(world_get(w, &rules[0].chunk, 0) == ERR_NOT_FOUND, "gone");
+    check(!world_get(w, &rules[9].chunk, 4), "all its stamps see the last content");
+    check(!world_get(w, &rules[10].chunk, 4) && !world_get(w, &rules[11].chunk, 4), "all of them");
+}
+
+TEST(put_follows_the_rules_with_and_without_the_cache)
+{
+    static const enum reserve_cache modes[] = { RESERVE_CACHE_AUTO, RESERVE_CACHE_OFF };
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+        struct world w;
+        world_setup(&w, dir_of(i ? "rules-off" : "rules-on"));
+        world_open(&w, modes[i]);
+        world_settle(&w);
+        check(hascache_state(w.reserve->cache) == (i ? HASCACHE_OFF : HASCACHE_COMPLETE), "mode");
+        run_puts(&w);
+        world_close(&w);
+        world_open(&w, modes[i]);
+        world_settle(&w);
+        check(world_check(&w) == 6 && slots_used(&w) == 2, "the same after opening again");
+        check(!world_get(&w, &rules[9].chunk, 4) && world_has(&w, &rules[11].chunk), "bodies, too");
+        check(world_evict(&w, 1, RESERVE_BINS, UINT64_MAX) == 4, "one batch expires");
+        check(world_check(&w) == 2 && slots_used(&w) == 2, "shared bodies stay");
+        check(!world_get(&w, &rules[11].chunk, 4) && !world_has(&w, &rules[10].chunk),
+              "what is left");
+        check(world_evict(&w, 2, RESERVE_BINS, UINT64_MAX) == 2, "the other one");
+        check(world_check(&w) == 0 && slots_used(&w) == 0, "and nothing is left");
+        world_close(&w);
+        world_teardown(&w);
+    }
+}
+
+TEST(a_chunk_has_a_limited_number_of_stamps)
+{
+    struct world w;
+    world_setup(&w, dir_of("stamps"));
+    world_open(&w, RESERVE_CACHE_OFF);
+    for (uint32_t i = 0; i < LIMIT_RESERVE_STAMPS; i++)
+        check(world_put(&w, &(struct chunk_spec){ 1, i, 1, 1, 0 }) == RESERVE_STORED, "a stamp");
+    check(world_put(&w, &(struct chunk_spec){ 1, 999, 1, 1, 0 }) == RESERVE_OLDER, "one too many");
+    check(world_check(&w) == LIMIT_RESERVE_STAMPS && slots_used(&w) == 1, "one body");
+    world_close(&w);
+    world_teardown(&w);
+}
+
+/* Pages of chunks at once, and their order in the bins. */
+static void put_page(struct world *w, uint32_t from, uint32_t count)
+{
+    static struct chunk page[256];
+    static struct reserve_item items[256];
+    static struct world_put put;
+    for (uint32_t i = 0; i < count; i++) {
+        chunk_make(&page[i], &(struct chunk_spec){ from + i, 1 + (from + i) % 3, from + i, 7, 0 });
+        items[i] = page[i].item;
+    }
+    put = (struct world_put){ { .items = items, .count = count, .cb = world_put_cb }, w };
+    w->waits = 1;
+    reserve_put(w->reserve, &put.put);
+    check(!world_await(w), w->err.text);
+    for (uint32_t i = 0; i < count; i++)
+        check(items[i].outcome == RESERVE_STORED, "stored");
+}
+
+TEST(bins_are_listed_in_order_and_watched)
+{
+    static struct reserve_entry entries[2000];
+    struct world w;
+    world_setup(&w, dir_of("bins"));
+    world_open(&w, RESERVE_CACHE_AUTO);
+    for (uint32_t from = 0; from < 2000; from += 250)
+        put_page(&w, from, 250);
+    uint32_t zero = world_list(&w, 0, 0, entries, 2000);
+    check(zero > 850 && zero < 1150, "half of all chunks are in bin 0");
+    for (uint32_t i = 0; i < zero; i++)
+        check(entries[i].binid == i + 1, "BinIDs begin with one and have no gap");
+    check(world_list(&w, 0, 100, entries, 10) == 10 && entries[0].binid == 100, "from a BinID on");
+    check(world_list(&w, 0, zero + 1, entries, 10) == 0, "nothing behind the last");
+    uint64_t low = world_evict(&w, 1, 1, 100);
+    check(low == 100, "as many as asked");
+    check(world_list(&w, 0, 0, entries, 2000) == zero - 100, "from the lowest bin");
+    uint64_t rest = world_evict(&w, 1, 1, UINT64_MAX);
+    check(rest > 200 && world_check(&w) == 2000 - 100 - rest, "and the others of that bin");
+    check(world_evict(&w, 1, 1, UINT64_MAX) == 0, "none is left below bin 1");
+    put_page(&w, 5000, 10);
+    struct reserve_status s;
+    reserve_status(w.reserve, &s);
+    check(world_list(&w, 0, zero + 1, entries, 10) > 0 && entries[0].binid == zero + 1,
+          "BinIDs are never used again");
+    world_close(&w);
+    world_teardown(&w);
+}
+
+struct watcher {
+    struct reserve_watch watch;
+    uint32_t woken;
+};
+static void on_watch(struct reserve_watch *watch)
+{
+    container_of(watch, struct watcher, watch)->woken++;
+}
+
+TEST(a_watch_wakes_once_for_its_bin)
+{
+    struct world w;
+    struct watcher bin0 = { .woken = 0 }, bin31 = { .woken = 0 };
+    world_setup(&w, dir_of("watch"));
+    world_open(&w, RESERVE_CACHE_AUTO);
+    reserve_watch(w.reserve, &bin0.watch, 0, on_watch);
+    reserve_watch(w.reserve, &bin31.watch, 31, on_watch);
+    put_page(&w, 0, 50);
+    check(bin0.woken == 1 && bin31.woken == 0, "its own bin");
+    put_page(&w, 50, 50);
+    check(bin0.woken == 1, "once");
+    reserve_watch(w.reserve, &bin0.watch, 0, on_watch);
+    put_page(&w, 50 + 50, 50);
+    check(bin0.woken == 2, "until it is set again");
+    reserve_unwatch(&bin31.watch);
+    world_close(&w);
+    world_teardown(&w);
+}
+
+/* Random puts and evictions with a reference, and restarts in between: by image, by building. */
+struct model {
+    struct chunk_spec slot[4][24]; /* by batch and position; address 0: free */
+};
+
+static void step(struct world *w, struct model *m, struct prng *p)
+{
+    struct chunk_spec c = { 1 + prng_below(p, 40), prng_below(p, 4), prng_below(p, 24),
+                            1 + prng_below(p, 1000), 0 };
+    struct chunk_spec *at = &m->slot[c.batch][c.position];
+    enum reserve_outcome want = RESERVE_STORED;
+    c.content = c.address % 4 == 0 ? 1 + prng_below(p, 1000) : 0;
+    if (at->address == c.address && at->timestamp == c.timestamp)
+        want = RESERVE_PRESENT; /* the stamp does not cover the content of a single-owner chunk */
+    else if (at->address && at->timestamp >= c.timestamp)
+        want = RESERVE_OLDER;
+    check(world_put(w, &c) == want, "put");
+    if (want == RESERVE_STORED)
+        *at = c;
+}
+
+static uint64_t expect_model(struct world *w, const struct model *m)
+{
+    uint64_t count = 0;
+    for (uint32_t b = 0; b < 4; b++)
+        for (uint32_t i = 0; i < 24; i++) {
+            if (!m->slot[b][i].address)
+                continue;
+            count++;
+            check(world_has(w, &m->slot[b][i]), "what was acknowledged is there");
+            struct chunk_spec older = m->slot[b][i];
+            older.timestamp += 5000;
+            check(!world_has(w, &older), "what was never put is not");
+        }
+    check(world_check(w) == count, "and nothing else");
+    return count;
+}
+
+TEST(random_puts_and_evictions_agree_with_a_model)
+{
+    static struct model m;
+    struct world w;
+    struct prng p = prng_of(11);
+    memset(&m, 0, sizeof(m));
+    world_setup(&w, dir_of("model"));
+    for (int round = 0; round < 6; round++) {
+        if (round == 3)
+            unlink(w.image); /* then it is built from the index */
+        world_open(&w, RESERVE_CACHE_AUTO);
+        enum hascache_state at_once = hascache_state(w.reserve->cache);
+        check(round == 0 || round == 3 || at_once == HASCACHE_COMPLETE, "image taken");
+        check(round != 3 || at_once == HASCACHE_BUILDING, "no image");
+        for (int i = 0; i < 60; i++)
+            step(&w, &m, &p);
+        world_settle(&w);
+        expect_model(&w, &m);
+        if (round % 2) {
+            uint32_t batch = prng_below(&p, 4);
+            world_evict(&w, batch, RESERVE_BINS, UINT64_MAX);
+            memset(m.slot[batch], 0, sizeof(m.slot[batch]));
+            expect_model(&w, &m);
+        }
+        world_close(&w);
+    }
+    world_teardown(&w);
+}
+
+/* A cache that may not say "absent" asks the index. */
+TEST(a_partial_cache_asks_the_index)
+{
+    struct world w;
+    struct reserve_status s;
+    world_setup(&w, dir_of("partial"));
+    world_open(&w, RESERVE_CACHE_AUTO);
+    world_settle(&w);
+    put_page(&w, 0, 100);
+    w.reserve->cache->state = HASCACHE_PARTIAL;
+    struct hascache_hash k;
+    static struct chunk c;
+    chunk_make(&c, &(struct chunk_spec){ 5, 1 + 5 % 3, 5, 7, 0 });
+    hascache_key(w.reserve->cache, &c.item.id, &k);
+    check(hascache_remove(w.reserve->cache, &k), "it was refused a page, say");
+    check(world_has(&w, &(struct chunk_spec){ 5, 1 + 5 % 3, 5, 7, 0 }), "the index has it");
+    check(!world_has(&w, &(struct chunk_spec){ 500, 1, 5, 7, 0 }), "or not");
+    check(world_has(&w, &(struct chunk_spec){ 6, 1, 6, 7, 0 }), "the cache has another");
+    reserve_status(w.reserve, &s);
+    check(s.has_index == 2 && s.has_cache_hits == 1 && s.has_cache_misses == 0, "by path");
+    world_close(&w);
+    check(access(w.image, F_OK) != 0, "no image of a cache that is not complete");
+    world_teardown(&w);
+}
+
+struct canceled {
+    struct reserve_has has;
+    enum err code;
+    uint32_t called;
+};
+static uint32_t canceled_calls;
+static void on_canceled(struct reserve_has *req, const struct error *err)
+{
+    struct canceled *c = container_of(req, struct canceled, has);
+    c->called++;
+    canceled_calls++;
+    c->code = err ? err->code : ERR_OK;
+}
+
+/* More requests than permits; canceled while they wait, are read, or are done. */
+TEST(has_is_answered_once_however_it_is_canceled)
+{
+    static struct canceled reqs[40];
+    static struct chunk c;
+    static uint8_t have[40];
+    struct world w;
+    world_setup(&w, dir_of("cancel"));
+    world_open(&w, RESERVE_CACHE_OFF);
+    put_page(&w, 0, 10);
+    chunk_make(&c, &(struct chunk_spec){ 3, 1 + 3 % 3, 3, 7, 0 });
+    for (uint32_t i = 0; i < ARRAY_SIZE(reqs); i++) {
+        reqs[i].has = (struct reserve_has){
+            .ids = &c.item.id, .count = 1, .have = &have[i], .cb = on_canceled
+        };
+        reserve_has(w.reserve, &reqs[i].has);
+        if (i % 3 == 1)
+            reserve_has_cancel(&reqs[i].has);
+    }
+    check(reserve_has_sem(w.reserve)->in_use <= 4, "no more than the permits");
+    for (int turns = 0; canceled_calls < ARRAY_SIZE(reqs) && turns < 100000; turns++) {
+        check(reserve_has_sem(w.reserve)->in_use <= 4, "no more than the permits");
+        check(world_has(&w, &(struct chunk_spec){ 3, 1, 3, 7, 0 }), "and others in between");
+    }
+    for (uint32_t i = 0; i < ARRAY_SIZE(reqs); i++) {
+        check(reqs[i].called == 1, "once");
+        check(reqs[i].code == (i % 3 == 1 ? ERR_CANCELED : ERR_OK), "as it ended");
+        check(i % 3 == 1 || (have[i] & 1), "present");
+    }
+    check(reserve_has_sem(w.reserve)->in_use == 0, "every permit came back");
+    world_close(&w);
+    world_teardown(&w);
+}
