@@ -32,6 +32,7 @@ enum err reserve_create(struct reserve **out, const struct reserve_options *o, s
         list_init(&r->watches[i]);
     timer_init(&r->group_timer, o->loop, on_group_timer, "reserve_group");
     timer_init(&r->reload_timer, o->loop, on_reload_timer, "reserve_reload");
+    timer_init(&r->capacity.timer, o->loop, reserve_radius_timer, "reserve_radius");
     timer_init(&r->close_timer, o->loop, on_close_timer, "reserve_close");
     sem_start(&r->has_sem, o->loop, o->has_concurrency);
     enum err rc = allocate(r, err);
@@ -91,8 +92,8 @@ static enum err read_counters(struct ldb *db, struct reserve_counters *c, struct
     return rc;
 }
 
-static enum err write_meta(struct store_job *job, const char *name, uint64_t value,
-                           struct error *err)
+enum err reserve_meta_write(struct store_job *job, const char *name, uint64_t value,
+                            struct error *err)
 {
     struct reserve_key key = key_meta(name);
     uint8_t raw[8];
@@ -110,17 +111,19 @@ static enum err write_meta(struct store_job *job, const char *name, uint64_t val
 static enum err open_run(struct store_job *job, struct ldb *db, struct error *err)
 {
     struct reserve *r = container_of(job, struct reserve, life_job);
-    uint64_t generation = 0, epoch = 0;
+    uint64_t generation = 0, epoch = 0, radius = 0;
     enum err rc = slab_files_open(&r->files, r->options.slab_dir, err);
     rc = rc ? rc : read_counters(db, &r->counters, err);
     rc = rc ? rc : read_meta(db, "epoch", &epoch, err);
     rc = rc ? rc : read_meta(db, "image", &generation, err);
+    rc = rc ? rc : read_meta(db, "radius", &radius, err);
+    r->capacity.radius = (uint8_t)MAX(MIN(radius, OVERLAY_BIN_MAX), r->options.radius_min);
     if (!rc && epoch)
         r->epoch = epoch;
     else if (!rc)
-        rc = write_meta(job, "epoch", r->epoch, err);
+        rc = reserve_meta_write(job, "epoch", r->epoch, err);
     if (!rc && generation)
-        rc = write_meta(job, "image", 0, err);
+        rc = reserve_meta_write(job, "image", 0, err);
     r->image_named = !rc && generation &&
                      !hascache_image_open(&r->image, r->options.image_path, NULL) &&
                      r->image.name.epoch == r->epoch && r->image.name.generation == generation &&
@@ -135,6 +138,8 @@ static void opened(struct reserve *r)
     r->stats.deriving = true;
     reserve_cache_build(r);
     reserve_scan_next(r);
+    reserve_capacity_check(r);
+    timer_set(&r->capacity.timer, LIMIT_RESERVE_RADIUS_MS);
     r->life_cb(r->life_ctx, NULL);
 }
 
@@ -228,7 +233,7 @@ static enum err close_run(struct store_job *job, struct ldb *db UNUSED, struct e
     struct reserve *r = container_of(job, struct reserve, life_job);
     struct hascache_image_name name = { r->epoch, r->image_generation };
     enum err rc = hascache_image_save(r->cache, r->options.image_path, &name, err);
-    return rc ? rc : write_meta(job, "image", r->image_generation, err);
+    return rc ? rc : reserve_meta_write(job, "image", r->image_generation, err);
 }
 
 static void closed(struct reserve *r, const struct error *err)
@@ -250,7 +255,7 @@ static void close_done(struct store_job *job, const struct error *err)
 static void on_close_timer(struct timer *t)
 {
     struct reserve *r = container_of(t, struct reserve, close_timer);
-    if (r->scan->out || r->trim_out || work_pending(&r->populate) ||
+    if (r->scan->out || r->trim_out || r->capacity.busy || work_pending(&r->populate) ||
         work_pending(&r->life_job.work_) || deferred_pending(&r->life_job.later_)) {
         timer_set(t, 1);
     } else if (hascache_state(r->cache) == HASCACHE_COMPLETE && !r->suspect) {
@@ -265,12 +270,13 @@ static void on_close_timer(struct timer *t)
 
 void reserve_close(struct reserve *r, reserve_cb *cb, void *ctx)
 {
-    assert(r->phase == RESERVE_OPEN && r->requests == 0);
+    assert(r->phase == RESERVE_OPEN && list_empty(&r->puts) && !r->group_out);
     r->phase = RESERVE_CLOSING;
     r->life_cb = cb;
     r->life_ctx = ctx;
     timer_set(&r->group_timer, 0);
     timer_set(&r->reload_timer, 0);
+    timer_set(&r->capacity.timer, 0);
     loop_defer_cancel(&r->life_later);
     timer_set(&r->close_timer, 1);
 }
@@ -280,6 +286,7 @@ void reserve_status(const struct reserve *r, struct reserve_status *out)
     *out = r->stats;
     out->count = r->counters.count;
     out->epoch = r->epoch;
+    out->radius = r->capacity.radius;
     memcpy(out->last_binid, r->counters.last, sizeof(out->last_binid));
     memcpy(out->in_bin, r->counters.in_bin, sizeof(out->in_bin));
     out->cache = hascache_state(r->cache);

@@ -40,6 +40,8 @@ struct reserve_options { /* borrowed pointers outlive the reserve */
     enum reserve_cache cache;
     uint64_t cache_bytes_max; /* 0: what the owner grants */
     uint32_t has_concurrency;
+    uint64_t capacity;  /* entries; 0: no limit */
+    uint8_t radius_min; /* the radius does not fall below it by itself */
 };
 
 typedef void reserve_cb(void *ctx, const struct error *err);
@@ -60,8 +62,11 @@ struct reserve_status {
     uint64_t put_groups;      /* commits; entries stored / groups is the group size */
     uint64_t put_outcomes[4]; /* by enum reserve_outcome */
     uint64_t has_cache_hits, has_cache_misses, has_index; /* answers by who gave them */
+    uint64_t evicted_capacity;                            /* entries */
+    uint8_t radius;                                       /* bins below it are not wanted */
     bool deriving;                                        /* the slot map is not whole yet */
 };
+void reserve_set_capacity(struct reserve *r, uint64_t capacity);
 void reserve_status(const struct reserve *r, struct reserve_status *out);
 struct sem *reserve_has_sem(struct reserve *r); /* its gauges, and its limit on reload */
 

@@ -20,7 +20,7 @@ static void step(struct reserve *r)
 
 void reserve_evict(struct reserve *r, struct reserve_evict *req)
 {
-    assert(r->phase == RESERVE_OPEN && req->cb && req->bin <= RESERVE_BINS);
+    assert(r->phase == RESERVE_OPEN && req->cb && req->bin <= RESERVE_BINS && req->count > 0);
     bool idle = list_empty(&r->evictions);
     r->requests++;
     req->evicted = 0;

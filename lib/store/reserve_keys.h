@@ -9,7 +9,7 @@
  *                                   n * {batch[32] index[8] stamphash[32]}
  *   'b' bin[1]                   -> last binid[8] entries[8]
  *   'T' addr[32] stamphash[32]   -> stamp[113]; of all stamps of a chunk but the one in its slot
- *   'M' name                     -> be64: epoch, count, image (its generation)
+ *   'M' name                     -> be64: epoch, count, radius, image (its generation)
  * Thread: any.
  */
 #ifndef LARDER_STORE_RESERVE_KEYS_H

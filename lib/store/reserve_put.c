@@ -162,6 +162,7 @@ static void group_done(struct store_job *job, const struct error *err)
         req->cb(req, err);
     }
     wake(r, bins);
+    reserve_capacity_check(r);
 }
 
 void reserve_watch(struct reserve *r, struct reserve_watch *w, uint8_t bin, reserve_watch_cb *cb)

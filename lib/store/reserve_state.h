@@ -28,6 +28,16 @@ struct reserve_scan {
     };
 };
 
+struct reserve_capacity {
+    struct timer timer; /* looks whether the radius may fall */
+    struct store_job job;
+    struct reserve_evict evict;
+    struct reserve_key after; /* the next batch has its first index behind it */
+    uint64_t stored_before;   /* entries stored in all, at the last look */
+    uint8_t radius;
+    bool busy, found;
+};
+
 enum reserve_phase { RESERVE_CLOSED, RESERVE_OPENING, RESERVE_OPEN, RESERVE_CLOSING };
 
 struct reserve {
@@ -61,6 +71,8 @@ struct reserve {
     struct reserve_victim *victims; /* owned; LIMIT_RESERVE_EVICT_CHUNKS */
     uint32_t victims_count;
 
+    struct reserve_capacity capacity;
+
     bool scan_failed; /* old slots stay closed */
     bool trim_out;    /* a truncation is under way */
     uint32_t trim_slab, trim_steps;
@@ -79,7 +91,13 @@ struct reserve {
 };
 
 /* reserve.c */
-void reserve_suspect(struct reserve *r); /* a commit failed */
+enum err reserve_meta_write(struct store_job *job, const char *name, uint64_t value,
+                            struct error *err); /* worker; zero: the record goes */
+void reserve_suspect(struct reserve *r);        /* a commit failed */
+
+/* reserve_capacity.c */
+void reserve_capacity_check(struct reserve *r); /* after every change of the count */
+void reserve_radius_timer(struct timer *t);
 
 /* reserve_scan.c */
 void reserve_cache_remove(struct reserve *r, const struct chunk_id *id);

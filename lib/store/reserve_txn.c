@@ -303,13 +303,16 @@ static enum err put_counters(struct reserve_txn *t, struct error *err)
 
 enum err txn_commit(struct reserve_txn *t, struct error *err)
 {
-    enum err rc = t->skip_slab_sync ? ERR_OK : slab_files_sync(t->files, err);
+    enum err rc = t->fault == TXN_SKIP_SLAB_SYNC ? ERR_OK : slab_files_sync(t->files, err);
     if (t->bins_changed == 0)
         return rc;
     rc = rc ? rc : put_counters(t, err);
     if (rc)
         return rc;
-    rc = store_commit(t->job, t->batch, !t->skip_batch_sync, err);
+    if (t->fault != TXN_LOSE_COMMIT)
+        rc = store_commit(t->job, t->batch, t->fault != TXN_SKIP_BATCH_SYNC, err);
+    if (t->fault >= TXN_LOSE_COMMIT)
+        rc = error_set(err, ERR_IO, "a test wants this commit to fail");
     t->commit_failed = rc != ERR_OK;
     if (rc)
         return rc;

@@ -24,6 +24,15 @@ struct overlay_row {
 
 enum { TXN_ROWS = 2048, TXN_VALUES_BYTES = 512 * 1024, TXN_BATCH_BYTES = 2 * 1024 * 1024 };
 
+/* Tests only: they show that a crash test can fail, and what a failed commit leads to. */
+enum txn_fault {
+    TXN_SOUND,
+    TXN_SKIP_SLAB_SYNC,
+    TXN_SKIP_BATCH_SYNC,
+    TXN_LOSE_COMMIT, /* fails, and nothing is there */
+    TXN_HIDE_COMMIT, /* fails, and all of it is there */
+};
+
 struct reserve_txn {
     struct mem_owner *mem; /* borrowed */
     struct ldb_batch *batch;
@@ -33,8 +42,7 @@ struct reserve_txn {
     struct reserve_counters now, committed;
     uint32_t bins_changed; /* bit per bin */
     bool commit_failed;    /* the store may or may not hold the last batch */
-    bool skip_slab_sync;   /* crash tests only: they show that the tests can fail */
-    bool skip_batch_sync;
+    enum txn_fault fault;
     struct overlay_row rows[TXN_ROWS];
     uint16_t table[2 * TXN_ROWS]; /* number of a row + 1, open addressing */
     uint32_t rows_used, values_used;

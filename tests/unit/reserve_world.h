@@ -46,6 +46,7 @@ void world_teardown(struct world *w);
 enum err world_await(struct world *w);
 void world_open(struct world *w, enum reserve_cache cache);
 void world_close(struct world *w);
+void world_pause(struct world *w, uint64_t ms);
 /* Until slots are derived and the cache is not building any more. */
 void world_settle(struct world *w);
 void chunk_make(struct chunk *c, const struct chunk_spec *spec);

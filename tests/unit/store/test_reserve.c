@@ -1,5 +1,6 @@
 #include "reserve_world.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -312,6 +313,102 @@ TEST(has_is_answered_once_however_it_is_canceled)
         check(i % 3 == 1 || (have[i] & 1), "present");
     }
     check(reserve_has_sem(w.reserve)->in_use == 0, "every permit came back");
+    world_close(&w);
+    world_teardown(&w);
+}
+
+/* After a commit that failed nobody knows what the index holds: no write is taken until it has been
+ * read again, and the cache begins anew. */
+TEST(a_failed_commit_stops_writes_until_the_index_is_read)
+{
+    static const enum txn_fault faults[] = { TXN_LOSE_COMMIT, TXN_HIDE_COMMIT };
+    const struct chunk_spec before = { 1, 1, 1, 5, 0 }, failed = { 2, 1, 1, 6, 0 },
+                            after = { 3, 2, 1, 5, 0 };
+    for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+        struct world w;
+        world_setup(&w, dir_of(i ? "hide" : "lose"));
+        world_open(&w, RESERVE_CACHE_AUTO);
+        world_settle(&w);
+        check(world_put(&w, &before) == RESERVE_STORED, "before");
+        w.reserve->txn->fault = faults[i];
+        check(world_put(&w, &failed) == RESERVE_FAILED && w.err.code == ERR_IO, w.err.text);
+        check(hascache_state(w.reserve->cache) == HASCACHE_OFF, "the cache says nothing now");
+        check(world_put(&w, &after) == RESERVE_FAILED, "no write yet");
+        w.reserve->txn->fault = TXN_SOUND;
+        world_pause(&w, 1100);
+        world_settle(&w);
+        check(hascache_state(w.reserve->cache) == HASCACHE_COMPLETE, "built anew");
+        check(world_has(&w, &before) == (i == 0), "replaced if the commit came through");
+        check(world_has(&w, &failed) == (i == 1), "there if it came through");
+        check(world_put(&w, &after) == RESERVE_STORED && world_check(&w) == 2, "and it goes on");
+        world_close(&w);
+        world_open(&w, RESERVE_CACHE_AUTO);
+        world_settle(&w);
+        check(world_check(&w) == 2 && slots_used(&w) == 2, "nothing is leaked");
+        world_close(&w);
+        world_teardown(&w);
+    }
+}
+
+/* A body that cannot be written: its put fails, the store goes on. */
+TEST(a_slot_that_cannot_be_written_fails_its_group_alone)
+{
+    const struct chunk_spec one = { 1, 1, 1, 5, 0 }, two = { 2, 1, 2, 5, 0 };
+    struct world w;
+    world_setup(&w, dir_of("unwritten"));
+    world_open(&w, RESERVE_CACHE_AUTO);
+    world_settle(&w);
+    check(world_put(&w, &one) == RESERVE_STORED, "before");
+    int good = w.reserve->files.fd[0], bad = open("/dev/null", O_RDONLY);
+    w.reserve->files.fd[0] = bad;
+    check(world_put(&w, &two) == RESERVE_FAILED && w.err.code == ERR_IO, w.err.text);
+    w.reserve->files.fd[0] = good;
+    close(bad);
+    check(!world_has(&w, &two) && slots_used(&w) == 1, "not there, and its slot is free");
+    check(world_put(&w, &two) == RESERVE_STORED && world_check(&w) == 2, "the next one is");
+    world_close(&w);
+    world_teardown(&w);
+}
+
+static bool capacity_busy(const struct world *w)
+{
+    return w->reserve->capacity.busy;
+}
+
+TEST(over_capacity_the_radius_grows_and_later_falls)
+{
+    struct world w;
+    struct reserve_status s;
+    world_setup(&w, dir_of("capacity"));
+    world_open(&w, RESERVE_CACHE_AUTO);
+    world_settle(&w);
+    reserve_set_capacity(w.reserve, 300);
+    for (uint32_t from = 0; from < 2000; from += 250) {
+        put_page(&w, from, 250);
+        for (int i = 0; capacity_busy(&w) && i < 2000; i++)
+            world_pause(&w, 1);
+        reserve_status(w.reserve, &s);
+        check(s.count <= 300, "never above the capacity for long");
+    }
+    check(s.radius == 3 || s.radius == 4, "2000 chunks, 300 places: an eighth or less");
+    check(s.evicted_capacity == 2000 - s.count && world_check(&w) == s.count, "all accounted for");
+    uint64_t below = 0;
+    for (uint8_t bin = 0; bin + 1 < s.radius; bin++)
+        below += s.in_bin[bin];
+    check(below == 0, "nothing below the radius before the last");
+    uint8_t radius = s.radius;
+    reserve_radius_timer(&w.reserve->capacity.timer);
+    reserve_status(w.reserve, &s);
+    check(s.radius == radius, "something was stored since the last look");
+    world_evict(&w, 1, RESERVE_BINS, UINT64_MAX);
+    world_evict(&w, 2, RESERVE_BINS, UINT64_MAX);
+    reserve_radius_timer(&w.reserve->capacity.timer);
+    for (int i = 0; capacity_busy(&w) && i < 2000; i++)
+        world_pause(&w, 1);
+    world_close(&w);
+    world_open(&w, RESERVE_CACHE_AUTO);
+    reserve_status(w.reserve, &s);
+    check(s.radius == radius - 1, "less than half is within: it fell by one, and that is kept");
     world_close(&w);
     world_teardown(&w);
 }

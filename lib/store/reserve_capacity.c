@@ -1,0 +1,131 @@
+/* Capacity and radius. Over capacity every batch loses entries below the radius; when that is not
+ * enough the radius grows by one and it begins again. The radius falls by one when less than half
+ * the capacity lies within it and nothing was stored since the last look: what the next bin outward
+ * may bring then still fits, so the two do not chase each other. */
+#include "store/reserve_state.h"
+
+static store_run find_run, radius_run;
+static store_done find_done, radius_done;
+static reserve_evict_cb on_evicted;
+
+static bool over(const struct reserve *r)
+{
+    return r->phase == RESERVE_OPEN && !r->suspect && r->options.capacity > 0 &&
+           r->counters.count > r->options.capacity;
+}
+
+static void find_next(struct reserve *r)
+{
+    store_read(r->options.store, &r->capacity.job, find_run, find_done);
+}
+
+static void set_radius(struct reserve *r, uint8_t radius)
+{
+    r->capacity.radius = radius;
+    store_write(r->options.store, &r->capacity.job, radius_run, radius_done);
+}
+
+/* From the first batch on. With radius 0 there is nothing below it. */
+static void begin(struct reserve *r)
+{
+    if (r->capacity.radius == 0) {
+        set_radius(r, 1);
+        return;
+    }
+    r->capacity.after = (struct reserve_key){ { 'S' }, 1 };
+    find_next(r);
+}
+
+void reserve_capacity_check(struct reserve *r)
+{
+    if (r->capacity.busy || !over(r))
+        return;
+    r->capacity.busy = true;
+    begin(r);
+}
+
+/* Worker: the capacity's key and batch are the job's own. */
+static enum err find_run(struct store_job *job, struct ldb *db, struct error *err)
+{
+    struct reserve_capacity *c = container_of(job, struct reserve_capacity, job);
+    struct ldb_iter *it = ldb_iter_open(db, NULL, false);
+    ldb_iter_seek(it, key_bytes(&c->after));
+    bool valid = ldb_iter_valid(it);
+    enum err rc = valid ? ERR_OK : ldb_iter_status(it, err);
+    struct bytes key = valid ? ldb_iter_key(it) : bytes_of("", 0);
+    c->found = key.size == 41 && key.data[0] == 'S';
+    if (c->found) {
+        static const uint8_t behind[9] = { 255, 255, 255, 255, 255, 255, 255, 255, 0 };
+        memcpy(c->evict.batch, key.data + 1, sizeof(c->evict.batch));
+        c->after = key_of('S', bytes_of(c->evict.batch, 32), bytes_of(behind, sizeof(behind)));
+    }
+    ldb_iter_close(it);
+    return rc;
+}
+
+static void find_done(struct store_job *job, const struct error *err)
+{
+    struct reserve *r = container_of(job, struct reserve, capacity.job);
+    struct reserve_capacity *c = &r->capacity;
+    if (err || !over(r)) {
+        c->busy = false;
+    } else if (c->found) {
+        uint64_t excess = r->counters.count - r->options.capacity;
+        c->evict.bin = c->radius;
+        c->evict.count = MAX(excess, r->options.capacity / 100 + 1); /* not one by one */
+        c->evict.cb = on_evicted;
+        reserve_evict(r, &c->evict);
+    } else if (c->radius < OVERLAY_BIN_MAX) {
+        set_radius(r, c->radius + 1);
+    } else {
+        c->busy = false; /* what is left is as near as can be */
+    }
+}
+
+static void on_evicted(struct reserve_evict *req, const struct error *err)
+{
+    struct reserve *r = container_of(req, struct reserve, capacity.evict);
+    r->stats.evicted_capacity += req->evicted;
+    if (err || !over(r))
+        r->capacity.busy = false;
+    else
+        find_next(r);
+}
+
+static enum err radius_run(struct store_job *job, struct ldb *db UNUSED, struct error *err)
+{
+    struct reserve_capacity *c = container_of(job, struct reserve_capacity, job);
+    return reserve_meta_write(job, "radius", c->radius, err);
+}
+
+static void radius_done(struct store_job *job, const struct error *err)
+{
+    struct reserve *r = container_of(job, struct reserve, capacity.job);
+    if (err || !over(r))
+        r->capacity.busy = false;
+    else
+        begin(r);
+}
+
+void reserve_radius_timer(struct timer *t)
+{
+    struct reserve *r = container_of(t, struct reserve, capacity.timer);
+    struct reserve_capacity *c = &r->capacity;
+    uint64_t stored = r->stats.put_outcomes[RESERVE_STORED], within = 0;
+    for (uint8_t bin = c->radius; bin < RESERVE_BINS; bin++)
+        within += r->counters.in_bin[bin];
+    bool idle = stored == c->stored_before;
+    c->stored_before = stored;
+    timer_set(t, LIMIT_RESERVE_RADIUS_MS);
+    if (c->busy || r->suspect || !idle || c->radius <= r->options.radius_min ||
+        within >= r->options.capacity / 2)
+        return;
+    c->busy = true;
+    set_radius(r, c->radius - 1);
+}
+
+void reserve_set_capacity(struct reserve *r, uint64_t capacity)
+{
+    r->options.capacity = capacity;
+    reserve_capacity_check(r);
+}
