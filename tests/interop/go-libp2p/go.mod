@@ -1,4 +1,4 @@
-module larder/tests/interop/go-libp2p
+module larder.test/go-libp2p
 
 go 1.26.0
 

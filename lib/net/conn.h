@@ -1,0 +1,94 @@
+/* lib/net/conn.h
+ *
+ * One connection: a socket, its upgrade (security, Noise, muxer), records, and the yamux session
+ * over them. For the files of the host; protocols see stream.h.
+ *
+ *     connect/accept -> SELECT_SECURITY -> NOISE -> [SELECT_MUXER] -> OPEN -> CLOSED
+ *
+ * What is read goes through one buffer of the host and is opened in place; only a record that is
+ * not whole yet has a buffer of its own. What is written is laid out in one block per connection,
+ * sealed in place, and given back when the socket has it.
+ * Owns:   itself: freed in the close callback of its socket. Memory: the owner of its host.
+ * Thread: loop only.
+ */
+#ifndef LARDER_NET_CONN_H
+#define LARDER_NET_CONN_H
+
+#include "net/host.h"
+#include "net/multistream.h"
+#include "net/noise.h"
+#include "net/yamux.h"
+
+enum conn_state {
+    CONN_CONNECTING,
+    CONN_SELECT_SECURITY,
+    CONN_NOISE,
+    CONN_SELECT_MUXER,
+    CONN_OPEN,
+    CONN_CLOSED
+};
+
+enum {
+    CONN_SOCKET_BYTES = 576,
+    CONN_BLOCK_BYTES = NOISE_LENGTH_BYTES + NOISE_RECORD_MAX,
+    CONN_AGENT_BYTES = LIMIT_P2P_AGENT_BYTES + 1,
+};
+
+/* Only while the connection is half open. */
+struct conn_upgrade {
+    struct multistream select;
+    struct noise noise;
+    uint32_t have;
+    uint8_t message[NOISE_LENGTH_BYTES + LIMIT_NOISE_HANDSHAKE_BYTES];
+};
+
+struct conn {
+    struct host *host;
+    struct list link_, starved_, thirsty_;           /* in the host's lists */
+    _Alignas(16) uint8_t socket_[CONN_SOCKET_BYTES]; /* libuv's part, known to conn.c alone */
+    enum conn_state state;
+    bool inbound, filling_, writing_, draining;
+    struct conn_upgrade *upgrade;
+    struct noise_records records;
+    struct peer_id remote; /* once OPEN; before that whom we expect, len 0: anybody */
+    struct host_address address;
+    struct yamux mux;
+    struct list streams;
+    uint8_t *partial_; /* a record that is not whole yet */
+    uint32_t partial_have_, partial_room_;
+    uint8_t *block_; /* what is being laid out or written */
+    uint32_t block_plain_, block_sealed_;
+    struct timer timer_;
+    struct deferred flush_;
+    uint64_t opened_ms, last_read_ms, write_started_ms_, bytes_in, bytes_out;
+    uint64_t queued_bytes; /* received and not taken, of all its streams */
+    uint64_t protocols;    /* bit i: the peer serves the host's i-th protocol */
+    char agent[CONN_AGENT_BYTES];
+    struct dial_attempt *attempt; /* who waits for the upgrade; NULL: nobody any more */
+    struct error why;             /* of the end */
+};
+
+/* Accepts what waits at a listener (listener.c). */
+struct uv_stream_s;
+void conn_accept(struct host *h, struct uv_stream_s *listener);
+/* Connects; dial_attempt_done is called once, later. NULL when the system has no socket. */
+struct conn *conn_dial(struct host *h, const struct host_address *to,
+                       const struct peer_id *expected, struct dial_attempt *attempt);
+/* Ends it now. Every stream is told; not to be called from inside yamux_feed or yamux_fill. */
+void conn_close(struct conn *c, enum err code, const char *why);
+/* No new streams; go away is sent, and it closes when its streams are done or the time is up. */
+void conn_drain(struct conn *c, uint32_t go_away);
+void conn_flush_soon(struct conn *c);
+/* A data frame into the block that is laid out; 0: not now. */
+size_t conn_write_now(struct conn *c, struct yamux_stream *s, struct bytes data);
+
+/* conn_stream.c */
+extern const struct yamux_ops conn_stream_ops;
+enum err conn_stream_open(struct conn *c, struct stream_open *req, struct error *err);
+/* Resets the longest queues until the connection and the host are within their bounds. */
+void conn_streams_bound(struct conn *c);
+
+/* dial.c. err NULL: c is OPEN. Otherwise c is gone after the call. */
+void dial_attempt_done(struct dial_attempt *a, struct conn *c, const struct error *err);
+
+#endif

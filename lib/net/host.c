@@ -1,0 +1,291 @@
+#include "base/mem.h"
+#include "net/host_state.h"
+
+static const char *const muxers[] = { "/yamux/1.0.0", NULL };
+
+static void on_drained(struct timer *t);
+
+enum err host_create(struct host **out, const struct host_options *options, struct error *err)
+{
+    assert(options->loop && options->mem && options->identity);
+    struct host *h = mem_zalloc(options->mem, sizeof(*h));
+    uint8_t secret[X25519_BYTES];
+    uint64_t share = options->mem->share_bytes;
+    h->options = *options;
+    h->loop = options->loop;
+    h->mem = options->mem;
+    struct host_options *o = &h->options;
+    o->connections_max = o->connections_max ? o->connections_max : LIMIT_P2P_CONNECTIONS;
+    o->rx_bytes_max = o->rx_bytes_max ? o->rx_bytes_max : share * 3 / 10;
+    o->rx_pool_bytes = MAX(o->rx_pool_bytes ? o->rx_pool_bytes : share / 10, 2 * CONN_BLOCK_BYTES);
+    o->tx_pool_bytes = MAX(o->tx_pool_bytes ? o->tx_pool_bytes : share / 10, 2 * CONN_BLOCK_BYTES);
+    list_init(&h->conns);
+    list_init(&h->jobs);
+    list_init(&h->starved);
+    list_init(&h->thirsty);
+    timer_init(&h->drain, h->loop, on_drained, "host drain");
+    secret_random(secret, sizeof(secret));
+    enum err rc = noise_static_init(&h->noise, options->identity, secret, muxers, err);
+    secret_wipe(secret, sizeof(secret));
+    h->read_buffer = rc ? NULL : mem_try_alloc(h->mem, HOST_READ_BYTES);
+    if (!rc && !h->read_buffer)
+        rc = mem_refused(h->mem, HOST_READ_BYTES, err);
+    if (!rc)
+        rc = host_register(h, &identify_protocol, err);
+    if (!rc)
+        rc = host_register(h, &ping_protocol, err);
+    if (rc) {
+        host_destroy(h);
+        return rc;
+    }
+    *out = h;
+    return ERR_OK;
+}
+
+void host_destroy(struct host *h)
+{
+    if (!h)
+        return;
+    assert(h->handles == 0 && list_empty(&h->conns) && list_empty(&h->jobs));
+    mem_free(h->mem, h->read_buffer);
+    secret_wipe(&h->noise, sizeof(h->noise));
+    mem_free(h->mem, h);
+}
+
+const struct peer_id *host_id(const struct host *h)
+{
+    return &h->options.identity->id;
+}
+
+enum err host_register(struct host *h, const struct protocol *p, struct error *err)
+{
+    assert(p->ops && strlen(p->name) <= LIMIT_MULTISTREAM_NAME_BYTES);
+    if (h->protocols_count == LIMIT_P2P_PROTOCOLS)
+        return error_set(err, ERR_LIMIT, "more protocols than the host has room for");
+    h->protocols[h->protocols_count++] = p;
+    return ERR_OK;
+}
+
+int host_protocol_index(const struct host *h, const char *asked, size_t size)
+{
+    for (uint32_t i = 0; i < h->protocols_count; i++) {
+        const struct protocol *p = h->protocols[i];
+        if (size > LIMIT_MULTISTREAM_NAME_BYTES)
+            break;
+        if (p->match ? p->match(p->name, asked, size)
+                     : strlen(p->name) == size && !memcmp(p->name, asked, size))
+            return (int)i;
+    }
+    return HOST_NO_PROTOCOL;
+}
+
+void host_watch(struct host *h, const struct host_watch *watch)
+{
+    h->watch = *watch;
+}
+
+/* Addresses. */
+
+enum err host_announce(struct host *h, struct bytes multiaddr, struct error *err)
+{
+    enum err rc = multiaddr_check(multiaddr, err);
+    if (rc)
+        return rc;
+    if (h->announce_count == LIMIT_P2P_LISTENERS || multiaddr.size > sizeof(h->announce[0]))
+        return error_set(err, ERR_CONFIG, "more or longer addresses to announce than allowed");
+    memcpy(h->announce[h->announce_count], multiaddr.data, multiaddr.size);
+    h->announce_size[h->announce_count++] = multiaddr.size;
+    return ERR_OK;
+}
+
+void address_put(struct writer *w, const struct host_address *a)
+{
+    multiaddr_put_tcp(w, a->ip6 ? MULTIADDR_IP6 : MULTIADDR_IP4, a->ip, a->port);
+}
+
+bool host_address(const struct host *h, size_t i, struct writer *out)
+{
+    if (h->announce_count > 0) {
+        if (i < h->announce_count)
+            writer_put(out, h->announce[i], h->announce_size[i]);
+        return i < h->announce_count;
+    }
+    if (i < h->listeners_count)
+        address_put(out, listener_address(h->listeners[i]));
+    return i < h->listeners_count;
+}
+
+/* Limits. */
+
+static bool is_loopback(const struct host_address *a)
+{
+    static const uint8_t one[16] = { [15] = 1 };
+    return a->ip6 ? !memcmp(a->ip, one, 16) : a->ip[0] == 127;
+}
+
+/* RFC 1918, 3927, 6598, 4193, 4291: what means something else in another network. */
+bool address_is_private(const struct host_address *a)
+{
+    const uint8_t *ip = a->ip;
+    if (is_loopback(a))
+        return true;
+    if (a->ip6)
+        return (ip[0] & 0xfe) == 0xfc || (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80) ||
+               (ip[0] == 0 && ip[1] == 0);
+    return ip[0] == 0 || ip[0] == 10 || (ip[0] == 172 && (ip[1] & 0xf0) == 16) ||
+           (ip[0] == 192 && ip[1] == 168) || (ip[0] == 169 && ip[1] == 254) ||
+           (ip[0] == 100 && (ip[1] & 0xc0) == 64);
+}
+
+/* One IPv4 address, or one IPv6 /56: what one customer has. */
+static bool same_site(const struct host_address *a, const struct host_address *b)
+{
+    return a->ip6 == b->ip6 && !memcmp(a->ip, b->ip, a->ip6 ? 7 : 4);
+}
+
+bool host_admits(struct host *h, const struct host_address *from)
+{
+    uint32_t same = 0, same_half_open = 0;
+    if (h->conns_count > h->options.connections_max) {
+        LIMIT_HIT(P2P_CONNECTIONS);
+        return false;
+    }
+    if (!LIMIT_CHECK(P2P_HALF_OPEN, h->half_open))
+        return false;
+    if (is_loopback(from))
+        return true;
+    for (struct list *at = h->conns.next; at != &h->conns; at = at->next) {
+        const struct conn *c = container_of(at, struct conn, link_);
+        bool counts = same_site(&c->address, from);
+        same += counts;
+        same_half_open += counts && c->upgrade && c->inbound;
+    }
+    return LIMIT_CHECK(P2P_PER_ADDRESS, same) && LIMIT_CHECK(P2P_HALF_OPEN_ADDRESS, same_half_open);
+}
+
+uint32_t host_conns_of(const struct host *h, const struct peer_id *peer)
+{
+    uint32_t n = 0;
+    for (struct list *at = h->conns.next; at != &h->conns; at = at->next) {
+        const struct conn *c = container_of(at, struct conn, link_);
+        n += c->state == CONN_OPEN && peer_id_equal(&c->remote, peer);
+    }
+    return n;
+}
+
+/* The oldest outbound one, else the oldest. */
+struct conn *host_conn_to(struct host *h, const struct peer_id *peer)
+{
+    struct conn *best = NULL;
+    for (struct list *at = h->conns.next; at != &h->conns; at = at->next) {
+        struct conn *c = container_of(at, struct conn, link_);
+        if (c->state != CONN_OPEN || c->draining || !peer_id_equal(&c->remote, peer))
+            continue;
+        if (!best || (best->inbound && !c->inbound))
+            best = c;
+    }
+    return best;
+}
+
+void host_conn_opened(struct conn *c)
+{
+    struct host *h = c->host;
+    if (c->attempt)
+        dial_attempt_done(c->attempt, c, NULL);
+    c->attempt = NULL;
+    if (c->state != CONN_OPEN)
+        return; /* another attempt had won */
+    identify_start(c);
+    if (h->watch.on_open)
+        h->watch.on_open(h->watch.ctx, &c->remote, c->inbound);
+}
+
+size_t host_peers(const struct host *h, struct host_peer *out, size_t max)
+{
+    size_t n = 0;
+    uint64_t now = loop_now_ms(h->loop);
+    for (struct list *at = h->conns.next; at != &h->conns && n < max; at = at->next) {
+        const struct conn *c = container_of(at, struct conn, link_);
+        if (c->state == CONN_OPEN)
+            out[n++] = (struct host_peer){ .id = c->remote,
+                                           .address = c->address,
+                                           .inbound = c->inbound,
+                                           .agent = c->agent,
+                                           .age_ms = now - c->opened_ms,
+                                           .bytes_in = c->bytes_in,
+                                           .bytes_out = c->bytes_out,
+                                           .streams = c->mux.streams_in + c->mux.streams_out };
+    }
+    return n;
+}
+
+/* Opening a stream on an open connection. */
+
+static void on_open_failed(struct deferred *d)
+{
+    struct stream_open *req = container_of(d, struct stream_open, deferred_);
+    req->cb(req, NULL, &req->result_);
+}
+
+void stream_open(struct host *h, struct stream_open *req)
+{
+    assert(req->cb && req->count > 0 && req->count <= LIMIT_MULTISTREAM_PROPOSALS);
+    struct conn *c = req->conn ? req->conn : host_conn_to(h, &req->to);
+    req->host_ = h;
+    req->stream_ = NULL;
+    error_clear(&req->result_);
+    if (!c || h->closing)
+        error_set(&req->result_, ERR_UNREACHABLE, "there is no connection to the peer");
+    else
+        err_ignore(conn_stream_open(c, req, &req->result_));
+    if (req->result_.code)
+        loop_defer_named(h->loop, &req->deferred_, on_open_failed, "stream open");
+}
+
+void stream_open_cancel(struct stream_open *req)
+{
+    if (req->stream_)
+        stream_fail(req->stream_, ERR_CANCELED, 0);
+}
+
+/* Closing. */
+
+static void on_done(struct deferred *d)
+{
+    struct host *h = container_of(d, struct host, done_later);
+    h->done(h->done_ctx);
+}
+
+void host_handle_closed(struct host *h)
+{
+    h->handles--;
+    if (h->closing && h->handles == 0 && list_empty(&h->jobs)) {
+        timer_set(&h->drain, 0);
+        loop_defer_named(h->loop, &h->done_later, on_done, "host closed");
+    }
+}
+
+static void on_drained(struct timer *t)
+{
+    struct host *h = container_of(t, struct host, drain);
+    while (!list_empty(&h->conns))
+        conn_close(container_of(list_first(&h->conns), struct conn, link_), ERR_CANCELED,
+                   "the host closes");
+}
+
+void host_close(struct host *h, uint32_t drain_ms, void (*done)(void *ctx), void *ctx)
+{
+    assert(!h->closing);
+    h->closing = true;
+    h->done = done;
+    h->done_ctx = ctx;
+    h->handles++; /* ours, so that done comes once and later */
+    listeners_close(h);
+    dial_jobs_cancel(h);
+    for (struct list *at = h->conns.next, *next; at != &h->conns; at = next) {
+        next = at->next;
+        conn_drain(container_of(at, struct conn, link_), YAMUX_GO_AWAY_SHUTDOWN);
+    }
+    timer_set(&h->drain, drain_ms ? drain_ms : 1);
+    host_handle_closed(h);
+}

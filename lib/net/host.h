@@ -1,0 +1,107 @@
+/* lib/net/host.h
+ *
+ * The libp2p host: listeners, connections, their limits, and the protocols served on them.
+ * Owns:   listeners and connections. Borrows the loop, the owner and the identity.
+ * Memory: every byte is charged to one owner. Bound: connections * 4 KiB + streams * 0.5 KiB +
+ *         half-open ones * 9 KiB + blocks in use (at most tx_pool_bytes + rx_pool_bytes) +
+ * rx_bytes_max. Thread: loop only. Callbacks never come from inside the call that asks for them.
+ * Errors: ERR_UNREACHABLE, ERR_TIMEOUT, ERR_LIMIT, ERR_BAD_PROOF (another peer than expected),
+ *         ERR_NO_PROTOCOL, ERR_CANCELED, ERR_CLOSED, ERR_SYSTEM.
+ */
+#ifndef LARDER_NET_HOST_H
+#define LARDER_NET_HOST_H
+
+#include "codec/multiaddr.h"
+#include "net/stream.h"
+
+struct host;
+struct conn;
+struct dial_attempt;
+
+struct host_address { /* of a socket */
+    bool ip6;
+    uint8_t ip[16]; /* the first 4 bytes of an IPv4 address */
+    uint16_t port;
+};
+
+struct host_options {
+    struct loop *loop;
+    struct mem_owner *mem;              /* "p2p" */
+    const struct peer_secret *identity; /* borrowed */
+    const char *agent;                  /* "larder/0.1.0" */
+    bool allow_private;                 /* dial and announce private ranges and loopback */
+    uint32_t connections_max;           /* 0: LIMIT_P2P_CONNECTIONS */
+    uint64_t rx_bytes_max;              /* received and not taken, over all; 0: 30 % of the share */
+    uint64_t rx_pool_bytes, tx_pool_bytes; /* 0: 10 % of the share each */
+};
+enum err host_create(struct host **out, const struct host_options *options, struct error *err);
+/* Before the first host_listen and the first connection. p is borrowed. */
+enum err host_register(struct host *h, const struct protocol *p, struct error *err);
+/* (ip4 | ip6) tcp. Port 0: any. */
+enum err host_listen(struct host *h, struct bytes multiaddr, struct error *err);
+/* What others are told in place of the listeners' addresses. */
+enum err host_announce(struct host *h, struct bytes multiaddr, struct error *err);
+/* Go away to everybody, then closes; done is called once when nothing is left. */
+void host_close(struct host *h, uint32_t drain_ms, void (*done)(void *ctx), void *ctx);
+void host_destroy(struct host *h); /* after done; NULL is fine */
+
+const struct peer_id *host_id(const struct host *h);
+/* The i-th address we are reached at, without /p2p; false: there is none. */
+bool host_address(const struct host *h, size_t i, struct writer *out);
+
+/* Connect to a peer. addresses: multiaddrs that are tried 250 ms apart, the first to be upgraded
+ * wins. An open connection to peer is answer enough. */
+struct host_dial;
+typedef void host_dial_cb(struct host_dial *req, const struct error *err);
+struct host_dial {
+    struct peer_id peer;           /* in; len 0: whoever answers, then out */
+    const struct bytes *addresses; /* in: borrowed until cb */
+    size_t count;
+    host_dial_cb *cb; /* in: err NULL: connected */
+    struct host *host_;
+    struct dial_job *job_;
+    struct deferred deferred_;
+    struct error result_;
+};
+void host_dial(struct host *h, struct host_dial *req);
+void host_dial_cancel(struct host_dial *req); /* cb still comes, with ERR_CANCELED */
+
+/* Open a stream on the oldest outbound connection, else on any. The first of choices that the peer
+ * speaks is taken; user is what its callbacks are given. */
+struct stream_open;
+typedef void stream_open_cb(struct stream_open *req, struct stream *s, const struct error *err);
+struct stream_open {
+    struct peer_id to;                     /* in */
+    const struct protocol *const *choices; /* in: borrowed until cb */
+    uint8_t count;                         /* in: 1 .. LIMIT_MULTISTREAM_PROPOSALS */
+    void *user;                            /* in */
+    stream_open_cb *cb;                    /* in: s NULL on failure */
+    struct conn *conn;                     /* in: on this very connection; NULL: any */
+    uint8_t chosen;                        /* out */
+    struct stream *stream_;
+    struct host *host_;
+    struct deferred deferred_;
+    struct error result_;
+};
+void stream_open(struct host *h, struct stream_open *req);
+void stream_open_cancel(struct stream_open *req); /* cb still comes, with ERR_CANCELED */
+
+struct host_peer { /* a row of `larder peers` */
+    struct peer_id id;
+    struct host_address address;
+    bool inbound;
+    const char *agent;
+    uint64_t age_ms, bytes_in, bytes_out;
+    uint32_t streams;
+};
+size_t host_peers(const struct host *h, struct host_peer *out, size_t max);
+
+/* Called when a connection is OPEN and when it is gone. At most one watcher: the node. */
+struct host_watch {
+    void (*on_open)(void *ctx, const struct peer_id *peer, bool inbound);
+    void (*on_gone)(void *ctx, const struct peer_id *peer);
+    void *ctx;
+};
+void host_watch(struct host *h, const struct host_watch *watch);
+
+#endif

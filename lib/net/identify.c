@@ -1,0 +1,219 @@
+#include "net/identify.h"
+
+#include "base/mem.h"
+#include "codec/wire.h"
+#include "net/frame.h"
+#include "net/host_state.h"
+
+enum {
+    FIELD_KEY = 1,
+    FIELD_ADDRESS = 2,
+    FIELD_PROTOCOL = 3,
+    FIELD_OBSERVED = 4,
+    FIELD_VERSION = 5,
+    FIELD_AGENT = 6
+};
+
+void identify_put(struct writer *w, const struct identify_own *own)
+{
+    uint8_t buf[LIMIT_MULTIADDR_BYTES];
+    struct writer a = writer_of(buf, sizeof(buf));
+    wire_put_bytes(w, FIELD_KEY, own->public_key);
+    for (size_t i = 0; host_address(own->host, i, &a); i++) {
+        wire_put_bytes(w, FIELD_ADDRESS, bytes_of(buf, writer_used(&a)));
+        a = writer_of(buf, sizeof(buf));
+    }
+    for (uint32_t i = 0; i < own->host->protocols_count; i++) {
+        const char *name = own->host->protocols[i]->name;
+        wire_put_bytes(w, FIELD_PROTOCOL, bytes_of(name, strlen(name)));
+    }
+    a = writer_of(buf, sizeof(buf));
+    address_put(&a, own->observed);
+    wire_put_bytes(w, FIELD_OBSERVED, bytes_of(buf, writer_used(&a)));
+    wire_put_bytes(w, FIELD_VERSION, bytes_of("ipfs/0.1.0", 10));
+    wire_put_bytes(w, FIELD_AGENT, bytes_of(own->agent, strlen(own->agent)));
+}
+
+enum err identify_read(struct bytes message, struct identify_seen *seen, struct error *err)
+{
+    struct reader r = reader_of(message);
+    struct wire_field f;
+    while (wire_next(&r, &f)) {
+        if (wire_is(&r, &f, FIELD_KEY, WIRE_BYTES))
+            seen->public_key = f.bytes;
+        else if (wire_is(&r, &f, FIELD_OBSERVED, WIRE_BYTES))
+            seen->observed = f.bytes;
+        else if (wire_is(&r, &f, FIELD_AGENT, WIRE_BYTES))
+            seen->agent = f.bytes;
+        else if (wire_is(&r, &f, FIELD_PROTOCOL, WIRE_BYTES) && seen->on_protocol)
+            seen->on_protocol(seen, f.bytes);
+        else if (wire_is(&r, &f, FIELD_ADDRESS, WIRE_BYTES) && seen->on_address)
+            seen->on_address(seen, f.bytes);
+    }
+    return reader_finish(&r, "identify", err);
+}
+
+/* Answering: the message is made when it is asked for and lives until it is sent. */
+
+struct answer {
+    struct mem_owner *mem;
+    size_t size, sent;
+    uint8_t bytes[LIMIT_P2P_IDENTIFY_OWN_BYTES];
+};
+
+static enum err answer_open(struct stream *s, void *ctx UNUSED, void **user)
+{
+    struct conn *c = stream_conn(s);
+    struct host *h = c->host;
+    struct answer *a = mem_try_alloc(h->mem, sizeof(*a));
+    if (!a)
+        return ERR_BUDGET;
+    const struct peer_secret *id = h->options.identity;
+    struct identify_own own = { bytes_of(id->public_message, id->public_size), h, &c->address,
+                                h->options.agent };
+    struct writer w = writer_of(a->bytes + 2, sizeof(a->bytes) - 2);
+    identify_put(&w, &own);
+    assert(!w.overflow); /* 8 addresses, 32 names, a key */
+    size_t size = writer_used(&w), head = frame_header_put(a->bytes, size);
+    memmove(a->bytes + head, a->bytes + 2, size);
+    a->mem = h->mem;
+    a->size = head + size;
+    a->sent = 0;
+    *user = a;
+    stream_want_write(s);
+    return ERR_OK;
+}
+
+static size_t answer_data(struct stream *s UNUSED, void *user UNUSED, const uint8_t *b UNUSED,
+                          size_t size)
+{
+    return size; /* nothing is expected but FIN */
+}
+
+static size_t answer_writable(struct stream *s, void *user, uint8_t *buf, size_t room)
+{
+    struct answer *a = user;
+    size_t n = MIN(room, a->size - a->sent);
+    memcpy(buf, a->bytes + a->sent, n);
+    a->sent += n;
+    if (a->sent == a->size)
+        stream_finish(s);
+    return n;
+}
+
+static void answer_close(struct stream *s UNUSED, void *user, const struct error *err UNUSED,
+                         uint32_t code UNUSED)
+{
+    struct answer *a = user;
+    if (a)
+        mem_free(a->mem, a);
+}
+
+static const struct stream_ops answer_ops = { answer_open, answer_data, answer_writable,
+                                              answer_close };
+const struct protocol identify_protocol = { .name = "/ipfs/id/1.0.0",
+                                            .ops = &answer_ops,
+                                            .in_per_peer_max = 2,
+                                            .idle_ms = LIMIT_P2P_IDENTIFY_MS };
+
+/* Asking, once per connection. */
+
+struct asking {
+    struct mem_owner *mem;
+    struct stream_open open;
+    struct frame_reader frames;
+    uint32_t messages;
+};
+
+static void on_protocol(struct identify_seen *seen, struct bytes name)
+{
+    struct conn *c = seen->ctx;
+    int i = host_protocol_index(c->host, (const char *)name.data, name.size);
+    if (i >= 0)
+        c->protocols |= UINT64_C(1) << i;
+}
+
+static enum err key_check(const struct conn *c, struct bytes public_key)
+{
+    struct peer_key key;
+    struct peer_id id;
+    enum err rc = peer_key_decode(public_key, &key, NULL);
+    if (rc)
+        return rc;
+    peer_key_id(&key, &id);
+    return peer_id_equal(&id, &c->remote) ? ERR_OK : ERR_BAD_PROOF;
+}
+
+/* Names of agents are for people: anything that is no printable ASCII becomes a dot. */
+static void agent_keep(struct conn *c, struct bytes agent)
+{
+    size_t n = LIMIT_CHECK(P2P_AGENT_BYTES, agent.size) ? agent.size : LIMIT_P2P_AGENT_BYTES;
+    for (size_t i = 0; i < n; i++)
+        c->agent[i] = agent.data[i] >= 32 && agent.data[i] < 127 ? (char)agent.data[i] : '.';
+    c->agent[n] = '\0';
+}
+
+static enum err on_message(struct frame_reader *fr, struct bytes message)
+{
+    struct asking *a = container_of(fr, struct asking, frames);
+    struct conn *c = stream_conn(fr->stream);
+    struct identify_seen seen = { .on_protocol = on_protocol, .ctx = c };
+    if (!LIMIT_CHECK(P2P_IDENTIFY_MESSAGES, ++a->messages))
+        return ERR_LIMIT;
+    enum err rc = identify_read(message, &seen, NULL);
+    if (!rc && seen.public_key.size > 0)
+        rc = key_check(c, seen.public_key);
+    if (rc == ERR_BAD_PROOF)
+        conn_drain(c, YAMUX_GO_AWAY_PROTOCOL); /* it says it is somebody else */
+    if (!rc && seen.agent.size > 0)
+        agent_keep(c, seen.agent);
+    return rc;
+}
+
+static size_t ask_data(struct stream *s, void *user, const uint8_t *bytes, size_t size)
+{
+    struct asking *a = user;
+    if (size > 0)
+        return frame_feed(&a->frames, bytes, size);
+    stream_finish(s);
+    return 0;
+}
+
+static void ask_close(struct stream *s UNUSED, void *user, const struct error *err UNUSED,
+                      uint32_t code UNUSED)
+{
+    struct asking *a = user;
+    frame_close(&a->frames);
+    mem_free(a->mem, a);
+}
+
+static const struct stream_ops ask_ops = { NULL, ask_data, NULL, ask_close };
+static const struct protocol ask_protocol = { .name = "/ipfs/id/1.0.0", .ops = &ask_ops };
+static const struct protocol *const ask_choices[] = { &ask_protocol };
+
+static void on_opened(struct stream_open *req, struct stream *s, const struct error *err UNUSED)
+{
+    struct asking *a = container_of(req, struct asking, open);
+    if (!s) {
+        mem_free(a->mem, a);
+        return;
+    }
+    a->frames.stream = s;
+    stream_deadline(s, LIMIT_P2P_IDENTIFY_MS);
+}
+
+void identify_start(struct conn *c)
+{
+    struct host *h = c->host;
+    struct asking *a = mem_try_zalloc(h->mem, sizeof(*a));
+    if (!a)
+        return; /* a peer without a name is served all the same */
+    a->mem = h->mem;
+    a->frames.owner = h->mem;
+    a->frames.max_bytes = LIMIT_P2P_IDENTIFY_BYTES;
+    a->frames.on_frame = on_message;
+    a->open = (struct stream_open){
+        .to = c->remote, .conn = c, .choices = ask_choices, .count = 1, .user = a, .cb = on_opened
+    };
+    stream_open(h, &a->open);
+}

@@ -1,0 +1,63 @@
+#!/bin/bash
+# Our host against hosts on other libraries, both ways. Usage: run-libp2p.sh OUR_PEER BUILD_DIR
+# Prints every check, then "N passed, N failed"; fails when one did, or when a peer cannot be built.
+set -u
+ours=$1
+build=$2
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$build"
+build=$(cd "$build" && pwd)
+log=$build/checks.txt
+: >"$log"
+
+go_peer=$build/go-peer
+(cd "$here/go-libp2p" && go build -o "$go_peer" .) || {
+    echo "the peer on go-libp2p cannot be built"
+    exit 1
+}
+
+# with_listener NAME LISTENER... -- DIALER...: starts the listener, gives its address to the dialer.
+with_listener() {
+    local name=$1
+    shift
+    local listener=()
+    while [ "$1" != -- ]; do
+        listener+=("$1")
+        shift
+    done
+    shift
+    echo "# $name"
+    coproc PEER { exec "${listener[@]}"; }
+    local pid=$PEER_PID out=${PEER[0]} in=${PEER[1]} address=
+    read -r -t 30 -u "$out" address
+    timeout 90 "$@" "$address" | tee -a "$log"
+    if [ "${PIPESTATUS[0]}" -ne 0 ]; then
+        echo "not ok - $name: the dialer failed" | tee -a "$log"
+    fi
+    eval "exec $in>&-"
+    wait "$pid"
+}
+
+for net in /ip4/127.0.0.1 /ip6/::1; do
+    with_listener "ours dials go, $net" "$go_peer" -listen "$net" -- "$ours" ed25519 dial
+    with_listener "go dials ours, $net" "$ours" ed25519 listen "$net/tcp/0" -- "$go_peer" -dial
+done
+for key in secp256k1 ecdsa rsa; do
+    with_listener "ours dials go with a key of type $key" \
+        "$go_peer" -listen /ip4/127.0.0.1 -key "$key" -- "$ours" ed25519 dial
+    with_listener "go with a key of type $key dials ours" \
+        "$ours" ed25519 listen /ip4/127.0.0.1/tcp/0 -- "$go_peer" -key "$key" -dial
+done
+for key in secp256k1 ecdsa; do
+    with_listener "go dials ours with a key of type $key" \
+        "$ours" "$key" listen /ip4/127.0.0.1/tcp/0 -- "$go_peer" -dial
+    with_listener "ours with a key of type $key dials go" \
+        "$go_peer" -listen /ip4/127.0.0.1 -- "$ours" "$key" dial
+done
+with_listener "go proposes TLS first" \
+    "$ours" ed25519 listen /ip4/127.0.0.1/tcp/0 -- "$go_peer" -security both -dial
+
+passed=$(grep -c '^ok' "$log")
+failed=$(grep -c '^not ok' "$log")
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
