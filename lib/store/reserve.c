@@ -35,6 +35,7 @@ enum err reserve_create(struct reserve **out, const struct reserve_options *o, s
     timer_init(&r->capacity.timer, o->loop, reserve_radius_timer, "reserve_radius");
     timer_init(&r->close_timer, o->loop, on_close_timer, "reserve_close");
     sem_start(&r->has_sem, o->loop, o->has_concurrency);
+    reserve_metrics_start(r);
     enum err rc = allocate(r, err);
     if (rc) {
         reserve_destroy(r);
@@ -50,6 +51,7 @@ void reserve_destroy(struct reserve *r)
         return;
     struct mem_owner *mem = r->options.queue_mem;
     assert(r->phase == RESERVE_CLOSED && r->requests == 0 && !r->cache && !r->map);
+    reserve_metrics_end(r);
     sem_end(&r->has_sem);
     txn_destroy(r->txn);
     mem_free(mem, r->scan);
@@ -118,7 +120,7 @@ static enum err open_run(struct store_job *job, struct ldb *db, struct error *er
     rc = rc ? rc : read_meta(db, "image", &generation, err);
     rc = rc ? rc : read_meta(db, "radius", &radius, err);
     r->capacity.radius = (uint8_t)MAX(MIN(radius, OVERLAY_BIN_MAX), r->options.radius_min);
-    if (!rc && epoch)
+    if (!rc && epoch > r->options.restored_ns) /* BinIDs of a backup may be used again */
         r->epoch = epoch;
     else if (!rc)
         rc = reserve_meta_write(job, "epoch", r->epoch, err);

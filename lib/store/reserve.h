@@ -40,8 +40,9 @@ struct reserve_options { /* borrowed pointers outlive the reserve */
     enum reserve_cache cache;
     uint64_t cache_bytes_max; /* 0: what the owner grants */
     uint32_t has_concurrency;
-    uint64_t capacity;  /* entries; 0: no limit */
-    uint8_t radius_min; /* the radius does not fall below it by itself */
+    uint64_t restored_ns; /* since 1970, when a backup was put in place: an older epoch ends */
+    uint64_t capacity;    /* entries; 0: no limit */
+    uint8_t radius_min;   /* the radius does not fall below it by itself */
 };
 
 typedef void reserve_cb(void *ctx, const struct error *err);
@@ -53,16 +54,24 @@ void reserve_open(struct reserve *r, reserve_cb *cb, void *ctx);
 void reserve_close(struct reserve *r, reserve_cb *cb, void *ctx);
 void reserve_destroy(struct reserve *r); /* NULL is fine; closed, or never opened */
 
+enum reserve_outcome {
+    RESERVE_FAILED, /* not stored; the request's error says why */
+    RESERVE_STORED,
+    RESERVE_PRESENT, /* that very entry is there */
+    RESERVE_OLDER,   /* its stamp index is taken by a stamp that is not older, or too many stamps */
+    RESERVE_OUTCOMES
+};
+
 struct reserve_status {
     uint64_t count, epoch;             /* epoch: BinIDs of another one mean nothing */
     uint64_t last_binid[RESERVE_BINS]; /* cursors */
     uint64_t in_bin[RESERVE_BINS];     /* entries */
     enum hascache_state cache;
     uint64_t cache_entries, cache_bytes, slab_bytes, slots_used;
-    uint64_t put_groups;      /* commits; entries stored / groups is the group size */
-    uint64_t put_outcomes[4]; /* by enum reserve_outcome */
+    uint64_t put_groups; /* commits; entries stored / groups is the group size */
+    uint64_t put_outcomes[RESERVE_OUTCOMES];              /* by enum reserve_outcome */
     uint64_t has_cache_hits, has_cache_misses, has_index; /* answers by who gave them */
-    uint64_t evicted_capacity;                            /* entries */
+    uint64_t evicted_capacity, evicted_asked;             /* entries, by reason */
     uint8_t radius;                                       /* bins below it are not wanted */
     bool deriving;                                        /* the slot map is not whole yet */
 };
@@ -88,12 +97,6 @@ void reserve_has(struct reserve *r, struct reserve_has *req);
 void reserve_has_cancel(struct reserve_has *req); /* cb still fires, with ERR_CANCELED */
 
 /* Keeps validated chunks. */
-enum reserve_outcome {
-    RESERVE_FAILED, /* not stored; the request's error says why */
-    RESERVE_STORED,
-    RESERVE_PRESENT, /* that very entry is there */
-    RESERVE_OLDER,   /* its stamp index is taken by a stamp that is not older, or too many stamps */
-};
 struct reserve_item {
     struct chunk_id id;
     struct bytes data;    /* span || payload, or a single-owner chunk; borrowed until cb */

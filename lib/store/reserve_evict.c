@@ -111,6 +111,8 @@ static void finish(struct reserve *r, const struct error *err)
     struct reserve_evict *req = current(r);
     list_remove(&req->link_);
     r->requests--;
+    if (req != &r->capacity.evict)
+        r->stats.evicted_asked += req->evicted;
     if (!list_empty(&r->evictions))
         step(r);
     req->cb(req, err);

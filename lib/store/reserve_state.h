@@ -7,6 +7,7 @@
 #ifndef LARDER_STORE_RESERVE_STATE_H
 #define LARDER_STORE_RESERVE_STATE_H
 
+#include "core/metrics.h"
 #include "core/timer.h"
 #include "store/hascache_build.h"
 #include "store/hascache_image.h"
@@ -57,7 +58,8 @@ struct reserve {
     struct reserve_counters counters;
     uint64_t epoch;
     struct reserve_status stats; /* its counters alone */
-    uint32_t requests;           /* out, of all kinds */
+    struct metrics_collector collector;
+    uint32_t requests; /* out, of all kinds */
 
     struct list puts, group; /* waiting; in the group under way */
     uint32_t waiting_items;
@@ -98,6 +100,10 @@ void reserve_suspect(struct reserve *r);        /* a commit failed */
 /* reserve_capacity.c */
 void reserve_capacity_check(struct reserve *r); /* after every change of the count */
 void reserve_radius_timer(struct timer *t);
+
+/* reserve_metrics.c */
+void reserve_metrics_start(struct reserve *r);
+void reserve_metrics_end(struct reserve *r);
 
 /* reserve_scan.c */
 void reserve_cache_remove(struct reserve *r, const struct chunk_id *id);

@@ -95,7 +95,8 @@ void world_open(struct world *w, enum reserve_cache cache)
                                            .queue_mem = mem_plan_find(w->plan, "putqueue"),
                                            .overlay = overlay,
                                            .cache = cache,
-                                           .has_concurrency = 4 };
+                                           .has_concurrency = 4,
+                                           .restored_ns = w->restored_ns };
     check(!reserve_create(&w->reserve, &w->options, &err), err.text);
     w->waits = 1;
     reserve_open(w->reserve, world_cb, w);

@@ -17,8 +17,9 @@ struct world {
     struct stores *stores;
     struct reserve *reserve;
     struct reserve_options options;
-    struct error err; /* of the last callback */
-    uint32_t waits;   /* callbacks that are still to come */
+    struct error err;     /* of the last callback */
+    uint64_t restored_ns; /* an option of the next opening */
+    uint32_t waits;       /* callbacks that are still to come */
     char dir[300], slabs[320], image[320];
 };
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/prng.h"
+#include "core/metrics.h"
 #include "store/hascache_segment.h"
 #include "store/reserve_state.h"
 
@@ -86,6 +87,42 @@ TEST(put_follows_the_rules_with_and_without_the_cache)
         world_close(&w);
         world_teardown(&w);
     }
+}
+
+/* The page says what happened; a backup put in place ends the epoch. */
+TEST(metrics_and_epoch)
+{
+    struct world w;
+    struct reserve_status before, after;
+    struct metrics_page page;
+    world_setup(&w, dir_of("metrics"));
+    world_open(&w, RESERVE_CACHE_AUTO);
+    world_settle(&w);
+    run_puts(&w);
+    world_evict(&w, 1, RESERVE_BINS, UINT64_MAX);
+    metrics_page_begin(&page);
+    check(metric_get(METRIC_reserve_entries) == 2 && metric_get(METRIC_reserve_slots_used) == 2 &&
+              metric_get(METRIC_hascache_entries) == 2,
+          "entries");
+    check(metric_get_by(METRIC_reserve_puts_total, RESERVE_OLDER) == 2, "puts by outcome");
+    check(metric_get_by(METRIC_reserve_evicted_total, 1) == 4, "evicted");
+    check(metric_get_by(METRIC_hascache_state, HASCACHE_COMPLETE) == 1, "the state");
+    check(metric_get(METRIC_pullsync_has_in_use) == 0, "no permit is out");
+    reserve_status(w.reserve, &before);
+    world_close(&w);
+    world_open(&w, RESERVE_CACHE_AUTO);
+    reserve_status(w.reserve, &after);
+    check(after.epoch == before.epoch, "the epoch outlives a restart");
+    world_close(&w);
+    w.restored_ns = before.epoch + 1;
+    world_open(&w, RESERVE_CACHE_AUTO);
+    reserve_status(w.reserve, &after);
+    check(after.epoch > before.epoch, "but not a restored backup");
+    check(after.cache == HASCACHE_BUILDING, "whose image is of another time");
+    world_settle(&w);
+    check(world_check(&w) == 2, "the entries are there");
+    world_close(&w);
+    world_teardown(&w);
 }
 
 TEST(a_chunk_has_a_limited_number_of_stamps)
