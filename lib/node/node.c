@@ -23,6 +23,10 @@ static const struct node_part node_parts[] = {
       admin_part_stop },
 };
 
+/* What canceled work and the stores may need to end; the unit's own limit is less than the longest
+ * shutdown-deadline. */
+enum { STOP_AFTER_DEADLINE_MS = 20000 };
+
 static void step(struct deferred *d);
 
 static void step_soon(struct node *n)
@@ -93,6 +97,7 @@ static void drain(struct node *n)
     notify_status(n->notify, "stopping");
     each_part(n, drain_part);
     uint64_t wait_ms = node_config(n)->shutdown_deadline;
+    notify_extend(n->notify, wait_ms + STOP_AFTER_DEADLINE_MS);
     if (list_empty(&n->holds))
         step_soon(n);
     else if (wait_ms == 0)
