@@ -315,7 +315,7 @@ static void noise_step(struct conn *c)
         return;
     }
     c->remote = n->remote;
-    if (n->muxer_named)
+    if (n->muxer_named && !c->host->options.late_muxer)
         conn_open(c);
     else
         muxer_select(c);
@@ -382,17 +382,18 @@ static size_t noise_feed(struct conn *c, struct bytes in)
 {
     struct conn_upgrade *u = c->upgrade;
     struct error err = { ERR_OK, "" };
-    size_t want = u->have < NOISE_LENGTH_BYTES ? NOISE_LENGTH_BYTES
-                                               : noise_frame_size(bytes_of(u->message, u->have));
-    if (want > sizeof(u->message)) {
-        LIMIT_HIT(NOISE_HANDSHAKE_BYTES);
-        conn_close(c, ERR_TOO_LARGE, "a Noise handshake message that is too long");
-        return in.size;
-    }
+    bool sized = u->have >= NOISE_LENGTH_BYTES;
+    size_t want = sized ? noise_frame_size(bytes_of(u->message, u->have)) : NOISE_LENGTH_BYTES;
     size_t n = MIN(in.size, want - u->have);
     memcpy(u->message + u->have, in.data, n);
     u->have += (uint32_t)n;
-    if (u->have < NOISE_LENGTH_BYTES || u->have < noise_frame_size(bytes_of(u->message, u->have)))
+    size_t size = noise_frame_size(bytes_of(u->message, u->have));
+    if (size > sizeof(u->message)) {
+        LIMIT_HIT(NOISE_HANDSHAKE_BYTES);
+        conn_close(c, ERR_TOO_LARGE, "a Noise handshake message that is too long");
+        return n;
+    }
+    if (size == 0 || u->have < size)
         return n;
     enum err rc =
         noise_read(&u->noise, u->message + NOISE_LENGTH_BYTES, u->have - NOISE_LENGTH_BYTES, &err);

@@ -25,7 +25,8 @@ enum err host_create(struct host **out, const struct host_options *options, stru
     list_init(&h->thirsty);
     timer_init(&h->drain, h->loop, on_drained, "host drain");
     secret_random(secret, sizeof(secret));
-    enum err rc = noise_static_init(&h->noise, options->identity, secret, muxers, err);
+    const char *const *offered = o->late_muxer ? &muxers[1] : muxers; /* none, or yamux */
+    enum err rc = noise_static_init(&h->noise, options->identity, secret, offered, err);
     secret_wipe(secret, sizeof(secret));
     h->read_buffer = rc ? NULL : mem_try_alloc(h->mem, HOST_READ_BYTES);
     if (!rc && !h->read_buffer)

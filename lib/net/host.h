@@ -30,6 +30,7 @@ struct host_options {
     const struct peer_secret *identity; /* borrowed */
     const char *agent;                  /* "larder/0.1.0" */
     bool allow_private;                 /* dial and announce private ranges and loopback */
+    bool late_muxer;                    /* agree on it after the handshake, as rust and py do */
     uint32_t connections_max;           /* 0: LIMIT_P2P_CONNECTIONS */
     uint64_t rx_bytes_max;              /* received and not taken, over all; 0: 30 % of the share */
     uint64_t rx_pool_bytes, tx_pool_bytes; /* 0: 10 % of the share each */

@@ -163,7 +163,7 @@ static void queue_offer(struct stream *s)
     }
     if (!s->first_ && s->fin_in_ && !s->fin_told_ && may_offer(s)) {
         s->fin_told_ = true;
-        offer(s, bytes_of(NULL, 0));
+        offer(s, bytes_of("", 0)); /* a pointer that memcpy takes, too */
     }
 }
 

@@ -4,6 +4,8 @@
  *
  *     peer KEY listen /ip4/127.0.0.1/tcp/0       KEY: ed25519, secp256k1 or ecdsa
  *     peer KEY dial /ip4/…/tcp/…/p2p/…
+ *
+ * With LATE_MUXER in the environment the muxer is agreed on after the handshake.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -320,7 +322,8 @@ static enum err start(char **argv, struct error *err)
                               .mem = mem_plan_find(plan, "p2p"),
                               .identity = &identity,
                               .agent = "larder/interop",
-                              .allow_private = true };
+                              .allow_private = true,
+                              .late_muxer = getenv("LATE_MUXER") != NULL };
     rc = rc ? rc : identity_make(argv[1], err);
     rc = rc ? rc : host_create(&host, &o, err);
     rc = rc ? rc : host_register(host, &echo, err);

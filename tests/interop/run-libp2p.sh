@@ -16,6 +16,15 @@ go_peer=$build/go-peer
     exit 1
 }
 
+js_dir=$build/js-libp2p
+mkdir -p "$js_dir"
+cp "$here"/js-libp2p/* "$js_dir/"
+(cd "$js_dir" && { [ -d node_modules ] || npm ci --no-audit --no-fund >/dev/null 2>&1; }) || {
+    echo "the peer on js-libp2p cannot be built"
+    exit 1
+}
+js_peer=(node "$js_dir/peer.js")
+
 # with_listener NAME LISTENER... -- DIALER...: starts the listener, gives its address to the dialer.
 with_listener() {
     local name=$1
@@ -56,6 +65,17 @@ for key in secp256k1 ecdsa; do
 done
 with_listener "go proposes TLS first" \
     "$ours" ed25519 listen /ip4/127.0.0.1/tcp/0 -- "$go_peer" -security both -dial
+for key in ed25519 secp256k1 rsa; do
+    with_listener "ours dials js with a key of type $key" \
+        "${js_peer[@]}" "$key" listen /ip4/127.0.0.1 -- "$ours" ed25519 dial
+    with_listener "js with a key of type $key dials ours" \
+        "$ours" ed25519 listen /ip4/127.0.0.1/tcp/0 -- "${js_peer[@]}" "$key" dial
+done
+export LATE_MUXER=1
+with_listener "go dials ours, muxer after the handshake" \
+    "$ours" ed25519 listen /ip4/127.0.0.1/tcp/0 -- "$go_peer" -dial
+with_listener "ours dials js, muxer after the handshake" \
+    "${js_peer[@]}" ed25519 listen /ip4/127.0.0.1 -- "$ours" ed25519 dial
 
 passed=$(grep -c '^ok' "$log")
 failed=$(grep -c '^not ok' "$log")

@@ -1,7 +1,11 @@
 /* Hosts in one process over loopback sockets. */
 #include "unit.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "core/loop.h"
@@ -119,7 +123,7 @@ static void run(struct bed *b, const char *why)
     check(!b->timed_out, why);
 }
 
-static void bed_make(struct bed *b, const char *listen)
+static void bed_make_with(struct bed *b, const char *listen, bool late_muxer)
 {
     *b = (struct bed){ 0 };
     check(!loop_create(&b->loop, NULL), "loop");
@@ -134,7 +138,8 @@ static void bed_make(struct bed *b, const char *listen)
                                   .mem = b->mem,
                                   .identity = &b->ids[i],
                                   .agent = "larder/test",
-                                  .allow_private = true };
+                                  .allow_private = true,
+                                  .late_muxer = late_muxer && i == 0 };
         check(!host_create(&b->hosts[i], &o, &err), err.text);
         echo.ctx = b;
         check(!host_register(b->hosts[i], &echo, &err), err.text);
@@ -146,6 +151,11 @@ static void bed_make(struct bed *b, const char *listen)
     w = writer_of(b->address, sizeof(b->address));
     check(host_address(b->hosts[1], 0, &w), "an address");
     b->address_size = writer_used(&w);
+}
+
+static void bed_make(struct bed *b, const char *listen)
+{
+    bed_make_with(b, listen, false);
 }
 
 static void on_closed(void *ctx)
@@ -294,5 +304,103 @@ TEST(dials_that_fail)
     b.address_size = 3;
     nobody.bytes[21] ^= 1;
     check(dial(&b, &nobody, &d) == ERR_UNREACHABLE, "no address at all");
+    bed_end(&b);
+}
+
+TEST(a_muxer_agreed_on_after_the_handshake)
+{
+    static struct bed b;
+    struct dialed d;
+    bed_make_with(&b, "/ip4/127.0.0.1/tcp/0", true);
+    check(dial(&b, &b.ids[1].id, &d) == ERR_OK, d.text);
+    exchange(&b, 300000);
+    bed_end(&b);
+}
+
+/* A stranger on a bare socket. Returns the descriptor. */
+static int stranger(struct bed *b)
+{
+    struct multiaddr_target t;
+    check(multiaddr_target(bytes_of(b->address, b->address_size), &t), "target");
+    struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(t.port) };
+    memcpy(&sa.sin_addr, t.value.data, 4);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    check(fd >= 0, "socket");
+    int rc = connect(fd, (struct sockaddr *)&sa, sizeof(sa));
+    check(rc == 0 || errno == EINPROGRESS, "connects");
+    return fd;
+}
+
+static void turns(struct bed *b, uint32_t ms)
+{
+    timer_set(&b->deadline, ms);
+    loop_run(b->loop);
+}
+
+/* What a stranger gets for some bytes: is the connection ended? */
+static bool ended(struct bed *b, const void *bytes, size_t size)
+{
+    uint8_t buf[256];
+    int fd = stranger(b);
+    turns(b, 20);
+    check(write(fd, bytes, size) == (ssize_t)size, "writes");
+    turns(b, 50);
+    ssize_t n;
+    while ((n = read(fd, buf, sizeof(buf))) > 0) {
+    }
+    bool over = n == 0 || errno == ECONNRESET;
+    close(fd);
+    turns(b, 20);
+    return over;
+}
+
+TEST(strangers_at_each_stage)
+{
+    static struct bed b;
+    static const char select[] = "\x13/multistream/1.0.0\n\x07/noise\n";
+    bed_make(&b, "/ip4/127.0.0.1/tcp/0");
+    char http[100] = "GET / HTTP/1.1\r\n"; /* 'G' is a length of 71 */
+    check(ended(&b, http, sizeof(http)), "another protocol");
+    check(!ended(&b, "\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n", 32), "TLS gets na and may go on");
+    check(!ended(&b, select, sizeof(select) - 1), "waits for the handshake");
+    uint8_t big[sizeof(select) + 1];
+    memcpy(big, select, sizeof(select) - 1);
+    be16_encode(big + sizeof(select) - 1, LIMIT_NOISE_HANDSHAKE_BYTES + 1);
+    check(ended(&b, big, sizeof(big)), "a handshake message that is too long");
+    uint8_t junk[sizeof(select) + 1 + 31] = { 0 };
+    memcpy(junk, big, sizeof(big));
+    be16_encode(junk + sizeof(select) - 1, 31);
+    check(ended(&b, junk, sizeof(junk)), "a short first message");
+    struct dialed d;
+    check(dial(&b, &b.ids[1].id, &d) == ERR_OK, "an honest peer is served all the same");
+    bed_end(&b);
+}
+
+TEST(half_open_connections_have_a_bound)
+{
+    static struct bed b;
+    int fds[LIMIT_P2P_HALF_OPEN + 8];
+    bed_make(&b, "/ip4/127.0.0.1/tcp/0");
+    uint64_t before = b.mem->used_bytes, hits = limit_hits(LIMIT_ID_P2P_HALF_OPEN);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        fds[i] = stranger(&b);
+    turns(&b, 200);
+    check(limit_hits(LIMIT_ID_P2P_HALF_OPEN) == hits + 8, "64 and no more");
+    check(b.mem->used_bytes - before < LIMIT_P2P_HALF_OPEN * 16 * KiB, "which take little");
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        close(fds[i]);
+    turns(&b, 200);
+    check(b.mem->used_bytes == before, "and leave nothing behind");
+    bed_end(&b);
+}
+
+TEST(connections_per_peer_have_a_bound)
+{
+    static struct bed b;
+    struct dialed d;
+    bed_make(&b, "/ip4/127.0.0.1/tcp/0");
+    for (int i = 0; i < LIMIT_P2P_PER_PEER; i++)
+        check(dial(&b, NULL, &d) == ERR_OK, d.text);
+    check(dial(&b, NULL, &d) == ERR_LIMIT, "the fifth");
     bed_end(&b);
 }
