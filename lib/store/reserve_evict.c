@@ -177,7 +177,8 @@ static void delete_done(struct store_job *job, const struct error *err)
 {
     struct reserve *r = container_of(job, struct reserve, evict_job);
     struct reserve_evict *req = current(r);
-    bool ran = !r->suspect && r->txn->job == job;
+    bool ran = r->txn->job == job; /* the store may have refused before */
+    r->txn->job = NULL;
     if (ran)
         r->counters = r->txn->committed;
     for (uint32_t i = 0; i < r->victims_count; i++) {

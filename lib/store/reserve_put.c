@@ -143,7 +143,9 @@ static void group_done(struct store_job *job, const struct error *err)
     uint32_t bins = 0;
     list_init(&group);
     list_move_all(&group, &r->group);
-    if (!r->suspect)
+    bool ran = r->txn->job == job; /* the store may have refused before */
+    r->txn->job = NULL;
+    if (ran)
         r->counters = r->txn->committed;
     for (struct list *at = group.next; at != &group; at = at->next) {
         struct reserve_put *req = container_of(at, struct reserve_put, link_);
@@ -152,7 +154,7 @@ static void group_done(struct store_job *job, const struct error *err)
     }
     r->stats.put_groups++;
     r->group_out = false;
-    if (r->txn->commit_failed)
+    if (ran && r->txn->commit_failed)
         reserve_suspect(r);
     reserve_put_start(r);
     while (!list_empty(&group)) {

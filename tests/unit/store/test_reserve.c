@@ -9,6 +9,7 @@
 #include "core/metrics.h"
 #include "store/hascache_segment.h"
 #include "store/reserve_state.h"
+#include "store/stores_state.h"
 
 static const char *dir_of(const char *name)
 {
@@ -377,6 +378,10 @@ TEST(a_failed_commit_stops_writes_until_the_index_is_read)
         check(hascache_state(w.reserve->cache) == HASCACHE_COMPLETE, "built anew");
         check(world_has(&w, &before) == (i == 0), "replaced if the commit came through");
         check(world_has(&w, &failed) == (i == 1), "there if it came through");
+        w.stores->options.min_free_bytes = UINT64_MAX;
+        check(world_put(&w, &after) == RESERVE_FAILED && w.err.code == ERR_DISK_FULL, w.err.text);
+        w.stores->options.min_free_bytes = 0;
+        check(world_check(&w) == 1, "a put that never ran changes nothing");
         check(world_put(&w, &after) == RESERVE_STORED && world_check(&w) == 2, "and it goes on");
         world_close(&w);
         world_open(&w, RESERVE_CACHE_AUTO);
