@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "store/backup_file.h"
+#include "store/durable.h"
 #include "store/stores_state.h"
 
 struct backup {
@@ -92,9 +93,8 @@ static enum err check_empty(const char *dir, struct error *err)
 static enum err folder_run(struct work *w, struct error *err)
 {
     struct backup *b = backup_of(w);
-    if (mkdir(b->dir, 0700) && errno != EEXIST)
-        return error_errno(err, ERR_IO, errno, "making %s", b->dir);
-    return check_empty(b->dir, err);
+    enum err rc = durable_mkdir(b->dir, err);
+    return rc ? rc : check_empty(b->dir, err);
 }
 
 static enum err views_run(struct work *w, struct error *err)

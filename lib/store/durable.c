@@ -148,6 +148,18 @@ enum err durable_sync_dir(const char *dir, struct error *err)
     return ERR_OK;
 }
 
+enum err durable_mkdir(const char *dir, struct error *err)
+{
+    char parent[PATH_MAX];
+    if (mkdir(dir, 0700)) {
+        if (errno == EEXIST)
+            return ERR_OK;
+        return error_errno(err, ERR_IO, errno, "making folder %s", dir);
+    }
+    dir_of(dir, parent, sizeof(parent));
+    return durable_sync_dir(parent, err);
+}
+
 /* Keeps the old target while the rename is not durable. A copy that is there already is the last
  * durable one if the row says so, else the rest of a rename that became durable before a kill. */
 static void before_keep(const char *to, char *before, size_t size)

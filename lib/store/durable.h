@@ -23,6 +23,8 @@ enum err durable_sync_new(int fd, const char *path, struct error *err);
 enum err durable_sync_dir(const char *dir, struct error *err);
 /* Replaces `to`, durable when it returns. What `from` holds must be synced before. */
 enum err durable_rename(const char *from, const char *to, struct error *err);
+/* A folder and its name; one that is there already is fine. */
+enum err durable_mkdir(const char *dir, struct error *err);
 /* Says that a file is gone, so that its name may be used again. */
 void durable_forget(const char *path);
 

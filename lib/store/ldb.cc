@@ -559,8 +559,9 @@ enum err ldb_open(struct ldb **out, const char *path, const struct ldb_options *
 {
     std::unique_ptr<struct ldb> db(new struct ldb(options));
     leveldb::DB *opened = nullptr;
-    if (!options->must_exist && mkdir(path, 0700) && errno != EEXIST)
-        return (enum err)error_errno(err, ERR_IO, errno, "store %s: making %s", db->name, path);
+    enum err rc = options->must_exist ? ERR_OK : durable_mkdir(path, err);
+    if (rc)
+        return rc;
     if (options->must_exist && access((std::string(path) + "/CURRENT").c_str(), F_OK))
         return (enum err)error_set(err, ERR_NOT_FOUND, "store %s: none in %s", db->name, path);
     Status s = leveldb::DB::Open(db->options, path, &opened);

@@ -75,7 +75,7 @@ static void reopen_done(struct work *w, const struct error *err)
         retry_later(store);
     } else {
         store->reopened++;
-        store->wait_ms = 0;
+        store->reopened_ms = loop_now_ms(store->stores->options.loop);
         log_info("store '%s' takes writes again", store->row->name);
     }
     store_unpark(store);
@@ -131,6 +131,9 @@ void store_failed(struct store *store, const struct error *err)
     assert(store->state == STORE_OPEN);
     if (!timer_is_set(&store->retry))
         timer_init(&store->retry, store->stores->options.loop, retry_due, "store_retry_due");
+    /* One that fails again soon waits longer each time. */
+    if (loop_now_ms(store->stores->options.loop) - store->reopened_ms > LIMIT_STORE_RETRY_MS_MAX)
+        store->wait_ms = 0;
     enum err code = ldb_failure(store->db);
     if (err)
         store->failure = *err;

@@ -284,9 +284,19 @@ bool store_status(const struct stores *s, uint32_t i, struct store_status *out)
 
 /* ---- frozen ---- */
 
+static bool all_quiet(const struct stores *s)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->stores[i].writes || s->stores[i].state == STORE_REOPENING)
+            return false;
+    return true;
+}
+
 static void frozen_later(struct deferred *d)
 {
     struct stores *s = container_of(d, struct stores, frozen_later);
+    if (!all_quiet(s)) /* a reopening began in between; its end comes here again */
+        return;
     void (*cb)(void *ctx) = s->frozen_cb;
     s->frozen_cb = NULL; /* once: reads go on to end while all is frozen */
     cb(s->frozen_ctx);
@@ -296,10 +306,8 @@ void stores_frozen_step(struct stores *s)
 {
     if (!s->frozen || !s->frozen_cb || deferred_pending(&s->frozen_later))
         return;
-    for (uint32_t i = 0; i < s->count; i++)
-        if (s->stores[i].writes || s->stores[i].state == STORE_REOPENING)
-            return;
-    loop_defer(s->options.loop, &s->frozen_later, frozen_later);
+    if (all_quiet(s))
+        loop_defer(s->options.loop, &s->frozen_later, frozen_later);
 }
 
 void stores_freeze(struct stores *s, void (*cb)(void *ctx), void *ctx)

@@ -23,6 +23,7 @@ struct store {
     uint32_t reopened;
     struct ldb_stats past; /* of handles that were closed: counters go on */
     uint32_t wait_ms;      /* until the next try */
+    uint64_t reopened_ms;  /* when, on the loop's clock */
     struct timer retry;
     struct work recover; /* a probe, or the reopening */
     struct ldb *recover_db;

@@ -22,7 +22,15 @@
 #include "store/durable.h"
 #include "store/ldb.h"
 
-enum { SLOTS = 500, COPIES = 3, VALUE_BYTES = 200, KILL_US_MAX = 150000, LYING_ROUNDS = 5 };
+enum {
+    SLOTS = 500,
+    COPIES = 3,
+    VALUE_BYTES = 200,
+    KILL_US_MAX = 60000,
+    WRITES_MAX = 300,
+    PATIENCE_MS = 10000,
+    LYING_ROUNDS = 5
+};
 
 /* Shared with the writing process, survives its end. */
 struct shared {
@@ -171,13 +179,25 @@ static int wait_for(pid_t pid)
     return status;
 }
 
+/* One kill of four comes while the store is opened or soon after; the others after some writes,
+ * since on a busy machine no time would be long enough for these. */
+static void wait_at_random(uint64_t from)
+{
+    uint64_t until = from + (uint64_t)(rand() % WRITES_MAX);
+    bool early = rand() % 4 == 0;
+    useconds_t more = (useconds_t)(rand() % (early ? KILL_US_MAX : KILL_US_MAX / 10));
+    for (int ms = 0; !early && ms < PATIENCE_MS && atomic_load(&shared->attempted) < until; ms++)
+        usleep(1000);
+    usleep(more);
+}
+
 static bool round_run(bool lie, bool cut)
 {
     uint64_t from = atomic_load(&shared->attempted) + 1;
     pid_t pid = fork();
     if (pid == 0)
         writer(from, lie);
-    usleep((useconds_t)(rand() % KILL_US_MAX));
+    wait_at_random(from);
     kill(pid, SIGKILL);
     if (!WIFSIGNALED(wait_for(pid)))
         die("the writer ended by itself", NULL);
