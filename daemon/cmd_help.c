@@ -18,7 +18,8 @@ static void print_overview(void)
 
 int cmd_help(struct cli *cli)
 {
-    if (!cli->argv[0]) {
+    const char *name = cli->argv[0];
+    if (!name || !strcmp(name, "--help") || !strcmp(name, "-h")) {
         print_overview();
         return 0;
     }

@@ -1,5 +1,7 @@
 #include "base/mem.h"
 
+#include "base/units.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,18 +146,27 @@ uint64_t mem_plan_needed_bytes(const struct mem_plan *plan)
     return bytes;
 }
 
+/* "slack 48.0 MiB, stores 3.00 MiB, node 1.00 MiB" */
+static void name_floors(const struct mem_plan *plan, char *out, size_t size)
+{
+    size_t used = (size_t)snprintf(out, size, "slack %s", units_size_about(plan->slack_bytes).text);
+    for (uint32_t i = 0; i < plan->count && used < size; i++)
+        if (plan->owners[i].row.floor_bytes > 0)
+            used += (size_t)snprintf(out + used, size - used, ", %s %s", plan->owners[i].row.name,
+                                     units_size_about(plan->owners[i].row.floor_bytes).text);
+}
+
 enum err mem_plan_check(const struct mem_plan *plan, struct error *err)
 {
     uint64_t needed = mem_plan_needed_bytes(plan);
     if (needed <= plan->setting_bytes)
         return ERR_OK;
-    return error_set(err, ERR_CONFIG,
-                     "memory: floors of %.1f MiB and a slack of %.1f MiB need %.1f MiB, "
-                     "which is %.1f MiB more than the setting of %.1f MiB",
-                     (double)(needed - plan->slack_bytes) / (double)MiB,
-                     (double)plan->slack_bytes / (double)MiB, (double)needed / (double)MiB,
-                     (double)(needed - plan->setting_bytes) / (double)MiB,
-                     (double)plan->setting_bytes / (double)MiB);
+    char text[LIMIT_ERROR_TEXT_BYTES];
+    name_floors(plan, text, sizeof(text));
+    return error_set(err, ERR_CONFIG, "memory: %s needed, %s more than the setting of %s: %s",
+                     units_size_about(needed).text,
+                     units_size_about(needed - plan->setting_bytes).text,
+                     units_size_about(plan->setting_bytes).text, text);
 }
 
 struct mem_owner *mem_plan_find(struct mem_plan *plan, const char *name)

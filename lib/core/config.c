@@ -105,9 +105,7 @@ static const char *choose_file(const struct config_args *args)
 bool config_load(struct config *c, struct config_args *args, struct option_report *report)
 {
     struct option_target t = config_target(c, report);
-    report->errors = 0;
-    report->used = 0;
-    report->text[0] = '\0';
+    option_report_begin(report);
     option_set_defaults(&t);
     config_args_scan(args, &t);
     if (args->help)
@@ -120,6 +118,7 @@ bool config_load(struct config *c, struct config_args *args, struct option_repor
     config_credentials_load(&t, args->envp);
     if (!c->data_dir[0])
         default_data_dir(c, args->envp, &t);
+    option_report_end(report);
     return report->errors == 0;
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <yaml.h>
 
@@ -256,10 +257,16 @@ static void take_stream(struct yaml_load *y)
 void config_yaml_load(const struct option_target *t, const char *path)
 {
     struct yaml_load y = { .target = t, .path = path, .file = fopen(path, "re") };
-    if (!y.file) {
+    struct stat st;
+    int failed = !y.file ? errno : fstat(fileno(y.file), &st) ? errno : 0;
+    if (!failed && S_ISDIR(st.st_mode)) /* opens, and every read fails */
+        failed = EISDIR;
+    if (failed) {
         char reason[96];
         option_report_add(t->report, "%s: cannot be opened: %s", path,
-                          strerror_r(errno, reason, sizeof(reason)));
+                          strerror_r(failed, reason, sizeof(reason)));
+        if (y.file)
+            fclose(y.file);
         return;
     }
     if (yaml_parser_initialize(&y.parser)) {

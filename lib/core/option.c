@@ -233,6 +233,9 @@ static enum err check_text(const struct option_row *row, const char *text, struc
     for (const char *c = text; *c; c++)
         if (iscntrl((unsigned char)*c))
             return error_set(err, ERR_CONFIG, "it has a control character");
+    bool path = row->type == OPTION_TYPE_PATH || row->type == OPTION_TYPE_SECRET_FILE;
+    if (path && strlen(text) >= LIMIT_PATH_BYTES)
+        return error_set(err, ERR_CONFIG, "a path is at most %d bytes long", LIMIT_PATH_BYTES - 1);
     if (!text[0])
         return row->kind == OPTION_KIND_LIST ? error_set(err, ERR_CONFIG, "an entry is empty")
                                              : ERR_OK;
@@ -352,17 +355,36 @@ bool option_has_effect(const struct option_target *t, const struct option_row *r
     return *(const option_bool_t *)field_of(t, enabled_by);
 }
 
+/* Kept free for what option_report_end says. */
+enum { REPORT_END_BYTES = 40 };
+
+void option_report_begin(struct option_report *report)
+{
+    report->errors = report->lost = 0;
+    report->used = 0;
+    report->text[0] = '\0';
+}
+
 void option_report_add(struct option_report *report, const char *fmt, ...)
 {
     report->errors++;
-    size_t left = sizeof(report->text) - report->used;
+    size_t left = sizeof(report->text) - REPORT_END_BYTES - report->used;
     va_list args;
     va_start(args, fmt);
     int size = vsnprintf(report->text + report->used, left, fmt, args);
     va_end(args);
-    if (size >= 0 && (size_t)size + 1 < left) {
+    if (report->lost == 0 && size >= 0 && (size_t)size + 1 < left) {
         report->used += (size_t)size;
         report->text[report->used++] = '\n';
+    } else {
+        report->lost++;
     }
     report->text[report->used] = '\0'; /* a line that does not fit is taken back */
+}
+
+void option_report_end(struct option_report *report)
+{
+    if (report->lost > 0)
+        report->used += (size_t)snprintf(report->text + report->used, REPORT_END_BYTES,
+                                         "and %u more\n", report->lost);
 }

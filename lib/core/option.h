@@ -62,9 +62,9 @@ struct option_texts {
     _Alignas(8) char bytes[LIMIT_CONFIG_TEXT_BYTES];
 };
 
-/* What is wrong, one line each; what does not fit is counted. */
+/* What is wrong, one line each; what does not fit is counted, and the last line says so. */
 struct option_report {
-    uint32_t errors;
+    uint32_t errors, lost;
     size_t used;
     char text[LIMIT_CONFIG_REPORT_BYTES];
 };
@@ -114,6 +114,8 @@ bool option_has_effect(const struct option_target *t, const struct option_row *r
 
 /* A copy of text in the target's texts; NULL when they are full. */
 const char *option_keep(const struct option_target *t, const char *text, struct error *err);
+void option_report_begin(struct option_report *report);
 void option_report_add(struct option_report *report, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void option_report_end(struct option_report *report);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "core/governor.h"
 #include "core/log.h"
 #include "core/notify.h"
 #include "core/work.h"
@@ -34,7 +35,8 @@ static enum err check_plans(const struct config *next, struct error *err)
     struct mem_row rows[PLAN_OWNERS_MAX];
     struct mem_plan *plan = NULL;
     uint32_t count = plan_memory_rows(next, rows);
-    enum err rc = mem_plan_create(&plan, next->memory, rows, count, err);
+    uint64_t effective = governor_effective_bytes(next->memory, "");
+    enum err rc = mem_plan_create(&plan, effective, rows, count, err);
     if (!rc)
         rc = mem_plan_check(plan, err);
     mem_plan_destroy(plan);
@@ -90,7 +92,8 @@ static void load_done(struct work *w, const struct error *err)
         log_error("reading the configuration: %s", err->text);
     else if (n->phase == NODE_RUNNING)
         apply(r);
-    notify_ready(n->notify);
+    if (n->phase == NODE_RUNNING) /* else STOPPING was the last word */
+        notify_ready(n->notify);
     bool again = r->again && n->phase == NODE_RUNNING;
     r->again = false;
     node_release(n, &r->hold, NULL);

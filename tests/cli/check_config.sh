@@ -34,6 +34,21 @@ run check-config --config=/nowhere.yaml
 is "a file that is not there" "$code $err" "2 /nowhere.yaml: cannot be opened: No such file or directory
 larder: 1 error in the configuration"
 
+run check-config --config=/
+is "a directory" "$code $err" "2 /: cannot be opened: Is a directory
+larder: 1 error in the configuration"
+
+for n in $(seq 1000); do echo "there-is-no-option-with-this-name-$n: 1"; done >"$scratch/many.yaml"
+run check-config --config="$scratch/many.yaml"
+shown=$(grep -c "there is no such option" <<<"$err")
+is "what is not shown is counted" "$(tail -n 2 <<<"$err")" "and $((1000 - shown)) more
+larder: 1000 errors in the configuration"
+
+long=/$(printf 'x%.0s' $(seq 4095))
+run check-config --data-dir="$long"
+is "a path that start would refuse" "$code $err" "2 --data-dir: a path is at most 4095 bytes long; allowed: a path
+larder: 1 error in the configuration"
+
 run start --memory=1
 is "start refuses it too" "$code" 2
 run strat
@@ -44,6 +59,11 @@ run version
 is "version" "$code $out" "0 larder $(sed -n 's/.*LARDER_VERSION "\(.*\)"/\1/p' "$root/lib/base/version.h")"
 run help
 ok "help lists the commands" grep -q "check-config" <<<"$out"
+for words in "version --help" "help --help" "help version"; do
+    # shellcheck disable=SC2086 # words
+    run $words
+    ok "$words" grep -q "^usage: larder COMMAND" <<<"$out"
+done
 run start --help
 ok "help says what is allowed" grep -q "Default: 1GiB; allowed: 64MiB to 1TiB." <<<"$out"
 ok "no colours in a pipe" test "${out#*$'\033'}" == "$out"

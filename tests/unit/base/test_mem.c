@@ -134,7 +134,8 @@ TEST(a_plan_that_does_not_fit_says_by_how_much)
     struct mem_plan *plan = plan_of(64 * MiB, rows, 1);
     struct error err;
     check(mem_plan_check(plan, &err) == ERR_CONFIG, "40 and 48 MiB are more than 64");
-    check(strstr(err.text, "24.0 MiB more") != NULL, err.text);
+    check(strstr(err.text, "24.0 MiB more than the setting of 64.0 MiB"), err.text);
+    check(strstr(err.text, "slack 48.0 MiB, a "), "it names what needs it");
     mem_plan_destroy(plan);
 }
 

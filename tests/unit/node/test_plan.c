@@ -37,7 +37,7 @@ TEST(too_little_memory_is_refused_with_the_amount)
     mem_plan_destroy(plan);
     check(!mem_plan_create(&plan, needed - 3 * MiB, rows, count, &err), err.text);
     check(mem_plan_check(plan, &err) == ERR_CONFIG, "3 MiB are missing");
-    check(strstr(err.text, "3.0 MiB more than the setting"), err.text);
+    check(strstr(err.text, "3.00 MiB more than the setting"), err.text);
     mem_plan_destroy(plan);
 }
 
