@@ -28,7 +28,7 @@ say "what it would take: larder check-config"
 clean_larder check-config || fail "the defaults are refused"
 
 say "start"
-env -i HOME="$scratch" "$larder" start --data-dir="$scratch/data" 2>"$scratch/log" &
+env -i HOME="$scratch" "$larder" start --data-dir="$scratch/data" --http-addr=127.0.0.1:0 2>"$scratch/log" &
 pid=$!
 for _ in $(seq 200); do
     grep -q ' ready ' "$scratch/log" && break
@@ -38,9 +38,15 @@ done
 grep -q ' ready ' "$scratch/log" || fail "not ready after 10 s"
 cat "$scratch/log"
 
-say "its state"
-sed 's/^/  /' "$scratch/data/node.json"
+say "its state: larder status"
+clean_larder status --data-dir="$scratch/data" || fail "no answer on the control socket"
 awk '/^(VmHWM|RssAnon|RssFile|Threads)/ { printf "  %-10s %s %s\n", $1, $2, $3 }' "/proc/$pid/status"
+http=$(sed -n 's/.*"http": "\(.*\)".*/\1/p' "$scratch/data/node.json")
+say "the same for programs: http://$http/api/v1/status, /metrics, /readyz"
+exec 3<>"/dev/tcp/${http%:*}/${http##*:}" || fail "no HTTP on $http"
+printf 'GET /readyz HTTP/1.1\r\nHost: larder\r\nConnection: close\r\n\r\n' >&3
+sed 's/^/  /' <&3
+exec 3>&-
 
 say "stop: SIGTERM"
 lines=$(wc -l <"$scratch/log")

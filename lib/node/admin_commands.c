@@ -5,22 +5,6 @@
 #include "node/node_state.h"
 #include "node/status.h"
 
-/* Memory by owner: what the plan says, and what is used. */
-static void start_memory(struct admin_session *s)
-{
-    const struct mem_plan *plan = node_plan(s->node);
-    admin_print(s, "%-10s %10s %10s %10s %10s\n", "owner", "used", "peak", "share", "ceiling");
-    for (uint32_t i = 0; i < plan->count; i++) {
-        const struct mem_owner *o = &plan->owners[i];
-        if (!o->row.enabled)
-            continue;
-        admin_print(s, "%-10s %10s %10s %10s %10s\n", o->row.name,
-                    units_size_about(o->used_bytes).text, units_size_about(o->peak_bytes).text,
-                    units_size_about(o->share_bytes).text, units_size_about(o->ceiling_bytes).text);
-    }
-    admin_end(s, 0);
-}
-
 /* The document of /api/v1/status, which `larder status` makes its page of. */
 struct status_answer {
     size_t at, size;
@@ -72,7 +56,6 @@ static void start_status(struct admin_session *s)
 
 const struct admin_command admin_commands[] = {
     { "status", start_status, false },
-    { "memory", start_memory, false },
     { "backup", admin_backup_start, false },
     { NULL, NULL, false },
 };

@@ -9,6 +9,15 @@ is "its directory is private" "$(stat -c %a "$scratch/one")" 700
 wait_for "$scratch/one/node.json" pid
 is "node.json names it" "$(sed -n 's/.*"pid": \([0-9]*\).*/\1/p' "$scratch/one/node.json")" "$pid"
 
+run status --data-dir="$scratch/one"
+is "status is answered" "$code" 0
+ok "by that node" grep -q "^larder .*, pid $pid, up .*: ready" <<<"$out"
+printf 'data-dir: %s\n' "$scratch/one" >"$scratch/reach.yaml"
+run status --config="$scratch/reach.yaml" --json
+ok "also when it is found by its file" grep -q "\"pid\": *$pid" <<<"$out"
+run status --data-dir="$scratch/nowhere"
+is "nobody there" "$code" 3
+ok "a sentence says so" grep -q "^larder: no larder runs on $scratch/nowhere" <<<"$err"
 run start --data-dir="$scratch/one"
 is "a second one is refused" "$code $err" "4 larder: data directory $scratch/one is in use by process $pid"
 

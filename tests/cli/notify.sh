@@ -11,7 +11,7 @@ manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 manager.bind(scratch + "/notify")
 manager.settimeout(10)
 environment = {"HOME": scratch, "NOTIFY_SOCKET": scratch + "/notify", "WATCHDOG_USEC": "400000"}
-node = subprocess.Popen([larder, "start", "--data-dir=" + scratch + "/data"], env=environment,
+node = subprocess.Popen([larder, "start", "--data-dir=" + scratch + "/data", "--http-addr=127.0.0.1:0"], env=environment,
                         stderr=open(scratch + "/log", "w"))
 
 def hear_until(wanted):

@@ -55,7 +55,8 @@ run() { # run WORD...: the binary with an empty environment; $out, $err, $code
 start() {
     local name=$1
     shift
-    env -i HOME="$scratch/home" "$larder" start --data-dir="$scratch/$name" "$@" 2>"$scratch/$name.log" &
+    env -i HOME="$scratch/home" "$larder" start --data-dir="$scratch/$name" \
+        --http-addr=127.0.0.1:0 "$@" 2>"$scratch/$name.log" &
     pid=$!
     pids+=("$pid")
 }
