@@ -34,6 +34,7 @@ struct status {
     struct node_hold hold;
     bool stopping;
     uint64_t began_ms, began_wall_ns;
+    uint64_t descriptors_seen, descriptors_seen_ms;
     struct metrics_collector collector;
     struct status_section memory, descriptors, disk_section, loop, clock;
     struct status_condition running;
@@ -211,8 +212,8 @@ static void write_memory(struct status_section *s, struct json_writer *w)
     json_array_end(w);
 }
 
-/* The kernel answers this from memory; no disk is asked. */
-static uint64_t descriptors_open(void)
+/* The kernel answers this from memory, no disk is asked; but each costs it a name. */
+static uint64_t descriptors_count(void)
 {
     DIR *dir = opendir("/proc/self/fd");
     uint64_t count = 0;
@@ -223,6 +224,18 @@ static uint64_t descriptors_open(void)
     return count > 3 ? count - 3 : 0; /* ".", ".." and the folder itself */
 }
 
+/* Counted at most once a second, however often it is asked. */
+static uint64_t descriptors_open(struct status *st)
+{
+    uint64_t now_ms = loop_now_ms(st->node->env.loop);
+    if (st->descriptors_seen == 0 ||
+        now_ms - st->descriptors_seen_ms >= LIMIT_STATUS_DESCRIPTORS_MS) {
+        st->descriptors_seen = descriptors_count();
+        st->descriptors_seen_ms = now_ms;
+    }
+    return st->descriptors_seen;
+}
+
 static uint64_t descriptors_limit(void)
 {
     struct rlimit limit = { 0 };
@@ -230,9 +243,10 @@ static uint64_t descriptors_limit(void)
     return limit.rlim_cur;
 }
 
-static void write_descriptors(struct status_section *s UNUSED, struct json_writer *w)
+static void write_descriptors(struct status_section *s, struct json_writer *w)
 {
-    json_put_uint(w, "open", descriptors_open());
+    struct status *st = container_of(s, struct status, descriptors);
+    json_put_uint(w, "open", descriptors_open(st));
     json_put_uint(w, "limit", descriptors_limit());
 }
 
@@ -279,7 +293,7 @@ static void collect(struct metrics_collector *c)
 {
     struct status *st = container_of(c, struct status, collector);
     metric_set(METRIC_uptime_seconds, (int64_t)uptime_ms(st) * 1000000);
-    metric_set(METRIC_file_descriptors_open, (int64_t)descriptors_open());
+    metric_set(METRIC_file_descriptors_open, (int64_t)descriptors_open(st));
     metric_set(METRIC_file_descriptors_limit, (int64_t)descriptors_limit());
     metric_set(METRIC_disk_size_bytes, (int64_t)st->disk.shown.size_bytes);
     char text[16];

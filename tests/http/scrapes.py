@@ -170,12 +170,23 @@ def scrape(node, count):
     return time.time() - began
 
 
+def settled(node):
+    """Connections end, and the allocator gives back what it keeps for a second or two: waits until
+    nothing has moved for two seconds."""
+    seen = []
+    for _ in range(20):
+        seen.append(node.kib("RssAnon"))
+        if len(seen) > 4 and max(seen[-3:]) - min(seen[-3:]) <= 64:
+            break
+        time.sleep(1)
+
+
 def no_growth(node):
     scrape(node, 1000)
-    time.sleep(2)  # connections end, and the allocator gives back what it keeps for a second
+    settled(node)
     before, used = node.kib("RssAnon"), node.metric("larder_memory_used_bytes")
     seconds = scrape(node, SCRAPES - 1000)
-    time.sleep(2)
+    settled(node)
     after, used_after = node.kib("RssAnon"), node.metric("larder_memory_used_bytes")
     print(f"# {SCRAPES - 1000} scrapes over {CONNECTIONS} connections in {seconds:.1f} s, "
           f"{(SCRAPES - 1000) / seconds:.0f} a second; anonymous memory {before} KiB after the "

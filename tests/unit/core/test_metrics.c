@@ -17,7 +17,7 @@ static unsigned read_page(size_t piece_bytes)
     unsigned pieces = 0;
     metrics_page_begin(&p);
     while ((n = metrics_page_next(&p, piece, piece_bytes)) > 0) {
-        check(n < piece_bytes && used + n < sizeof(page), "a piece stays in its buffer");
+        check(n <= piece_bytes && used + n < sizeof(page), "a piece stays in its buffer");
         check(piece[n - 1] == '\n', "a piece ends at a line's end");
         memcpy(page + used, piece, n);
         used += n;
