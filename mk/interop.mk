@@ -11,5 +11,5 @@ interop-bins: $(INTEROP_BINS)
 
 ## interop-libp2p our libp2p host against hosts on other libraries, both ways
 .PHONY: interop-libp2p
-interop-libp2p: $(BUILD)/interop/peer
-	tests/interop/run-libp2p.sh $< $(BUILD)/interop
+interop-libp2p: $(BUILD)/interop/peer $(BUILD)/larder
+	tests/interop/run-libp2p.sh $< $(BUILD)/larder $(BUILD)/interop

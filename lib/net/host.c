@@ -201,6 +201,11 @@ void host_conn_opened(struct conn *c)
         h->watch.on_open(h->watch.ctx, &c->remote, c->inbound);
 }
 
+uint32_t host_connections(const struct host *h)
+{
+    return h->conns_count;
+}
+
 size_t host_peers(const struct host *h, struct host_peer *out, size_t max)
 {
     size_t n = 0;
@@ -289,4 +294,10 @@ void host_close(struct host *h, uint32_t drain_ms, void (*done)(void *ctx), void
     }
     timer_set(&h->drain, drain_ms ? drain_ms : 1);
     host_handle_closed(h);
+}
+
+void host_hurry(struct host *h)
+{
+    if (timer_is_set(&h->drain))
+        timer_set(&h->drain, 1);
 }

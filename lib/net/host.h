@@ -44,6 +44,7 @@ enum err host_listen(struct host *h, struct bytes multiaddr, struct error *err);
 enum err host_announce(struct host *h, struct bytes multiaddr, struct error *err);
 /* Go away to everybody, then closes; done is called once when nothing is left. */
 void host_close(struct host *h, uint32_t drain_ms, void (*done)(void *ctx), void *ctx);
+void host_hurry(struct host *h);   /* the drain of a host that closes ends now */
 void host_destroy(struct host *h); /* after done; NULL is fine */
 
 const struct peer_id *host_id(const struct host *h);
@@ -95,6 +96,7 @@ struct host_peer { /* a row of `larder peers` */
     uint64_t age_ms, bytes_in, bytes_out;
     uint32_t streams;
 };
+uint32_t host_connections(const struct host *h);
 size_t host_peers(const struct host *h, struct host_peer *out, size_t max);
 
 /* Called when a connection is OPEN and when it is gone. At most one watcher: the node. */

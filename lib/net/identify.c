@@ -14,13 +14,27 @@ enum {
     FIELD_AGENT = 6
 };
 
+/* Private ranges mean something else where the peer is, and 0.0.0.0 means nothing there. */
+static bool may_announce(const struct host *h, struct bytes multiaddr)
+{
+    struct multiaddr_target t;
+    if (h->options.allow_private || !multiaddr_target(multiaddr, &t) ||
+        (t.host != MULTIADDR_IP4 && t.host != MULTIADDR_IP6))
+        return true;
+    struct host_address a = { .ip6 = t.host == MULTIADDR_IP6 };
+    memcpy(a.ip, t.value.data, t.value.size);
+    return !address_is_private(&a);
+}
+
 void identify_put(struct writer *w, const struct identify_own *own)
 {
     uint8_t buf[LIMIT_MULTIADDR_BYTES];
     struct writer a = writer_of(buf, sizeof(buf));
     wire_put_bytes(w, FIELD_KEY, own->public_key);
     for (size_t i = 0; host_address(own->host, i, &a); i++) {
-        wire_put_bytes(w, FIELD_ADDRESS, bytes_of(buf, writer_used(&a)));
+        struct bytes address = bytes_of(buf, writer_used(&a));
+        if (may_announce(own->host, address))
+            wire_put_bytes(w, FIELD_ADDRESS, address);
         a = writer_of(buf, sizeof(buf));
     }
     for (uint32_t i = 0; i < own->host->protocols_count; i++) {

@@ -15,6 +15,7 @@
 #include "node/node.h"
 
 struct node_stores;
+struct p2p;
 struct reload;
 struct signals;
 
@@ -33,6 +34,7 @@ struct node {
     struct node_stores *stores;
     struct status *status;
     struct scrape *scrape; /* NULL without http-addr */
+    struct p2p *p2p;       /* NULL without p2p-addr */
     struct reload *reload; /* made by the first SIGHUP */
 
     const struct node_part *parts;
@@ -40,7 +42,7 @@ struct node {
     enum node_phase phase;
     uint32_t parts_started; /* from the front of the table, the last one maybe half */
     struct list holds;
-    struct node_hold facts_hold, admin_hold, first_job_hold;
+    struct node_hold facts_hold, admin_hold, p2p_hold, first_job_hold;
     struct work first_job;
     struct deferred step;
     struct timer deadline;

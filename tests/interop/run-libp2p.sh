@@ -1,9 +1,10 @@
 #!/bin/bash
-# Our host against hosts on other libraries, both ways. Usage: run-libp2p.sh OUR_PEER BUILD_DIR
+# Our host against hosts on other libraries, both ways. Usage: run-libp2p.sh OUR_PEER LARDER BUILD_DIR
 # Prints every check, then "N passed, N failed"; fails when one did, or when a peer cannot be built.
 set -u
 ours=$1
-build=$2
+larder=$2
+build=$3
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$build"
 build=$(cd "$build" && pwd)
@@ -71,6 +72,26 @@ for key in ed25519 secp256k1 rsa; do
     with_listener "js with a key of type $key dials ours" \
         "$ours" ed25519 listen /ip4/127.0.0.1/tcp/0 -- "${js_peer[@]}" "$key" dial
 done
+# The daemon itself: it says in node.json where it is reached.
+data=$(mktemp -d)
+"$larder" start --data-dir "$data" --http-addr= --p2p-addr /ip4/127.0.0.1/tcp/0 \
+    --allow-private-cidrs 2>"$build/larder.log" &
+daemon=$!
+for _ in $(seq 50); do
+    address=$(grep -o '/ip4/127[^"]*' "$data/node.json" 2>/dev/null | head -1)
+    [ -n "$address" ] && break
+    sleep 0.1
+done
+echo "# go dials the daemon at $address"
+timeout 60 "$go_peer" -services=false -dial "$address" | tee -a "$log"
+kill -TERM "$daemon"
+if wait "$daemon"; then
+    echo "ok - the daemon ends with every owner at zero" | tee -a "$log"
+else
+    echo "not ok - the daemon ends with $?" | tee -a "$log"
+fi
+rm -rf "$data"
+
 export LATE_MUXER=1
 with_listener "go dials ours, muxer after the handshake" \
     "$ours" ed25519 listen /ip4/127.0.0.1/tcp/0 -- "$go_peer" -dial

@@ -1,0 +1,162 @@
+#include "node/p2p.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "codec/json.h"
+#include "core/log.h"
+#include "net/host.h"
+#include "net/identity.h"
+#include "node/facts.h"
+#include "node/node_state.h"
+#include "node/status.h"
+
+#define KEY_FILE "p2p-key"
+#define AGENT "larder"
+
+struct p2p {
+    struct node *node;
+    struct mem_owner *mem;
+    struct peer_secret identity;
+    struct host *host;
+    struct status_section section;
+    bool closing, closed, stopping;
+};
+
+static void p2p_free(struct p2p *p)
+{
+    struct node *n = p->node;
+    n->p2p = NULL;
+    host_destroy(p->host);
+    secret_wipe(&p->identity, sizeof(p->identity));
+    mem_free(p->mem, p);
+}
+
+/* The i-th address with our peer id behind it. */
+static bool address_text(const struct p2p *p, size_t i, char *out, size_t size)
+{
+    uint8_t buf[LIMIT_MULTIADDR_BYTES];
+    struct writer w = writer_of(buf, sizeof(buf));
+    if (!host_address(p->host, i, &w))
+        return false;
+    multiaddr_put_peer(&w, host_id(p->host));
+    return multiaddr_to_text(bytes_of(buf, writer_used(&w)), out, size, NULL) == ERR_OK;
+}
+
+static void write_section(struct status_section *s, struct json_writer *w)
+{
+    struct p2p *p = container_of(s, struct p2p, section);
+    char text[PEER_ID_TEXT_MAX], address[256];
+    json_put_text(w, "peer_id", peer_id_to_text(host_id(p->host), text));
+    json_array_begin(w, "addresses");
+    for (size_t i = 0; address_text(p, i, address, sizeof(address)); i++)
+        json_put_text(w, NULL, address);
+    json_array_end(w);
+    json_put_uint(w, "connections", host_connections(p->host));
+}
+
+static enum err each_address(struct p2p *p, const struct option_list *list,
+                             enum err (*use)(struct host *, struct bytes, struct error *),
+                             struct error *err)
+{
+    enum err rc = ERR_OK;
+    for (uint32_t i = 0; i < list->count && !rc; i++) {
+        uint8_t buf[LIMIT_MULTIADDR_BYTES];
+        struct writer w = writer_of(buf, sizeof(buf));
+        rc = multiaddr_from_text(list->items[i], strlen(list->items[i]), &w, err);
+        if (!rc)
+            rc = use(p->host, bytes_of(buf, writer_used(&w)), err);
+        if (rc)
+            return error_wrap(err, rc, "%s", list->items[i]);
+    }
+    return ERR_OK;
+}
+
+static enum err identity_load(struct p2p *p, const struct config *c, struct error *err)
+{
+    if (c->p2p_key_file[0])
+        return identity_read(c->p2p_key_file, &p->identity, err);
+    return identity_open(p->node->datadir.fd, KEY_FILE, &p->identity, err);
+}
+
+static enum err addresses_tell(struct p2p *p, struct error *err)
+{
+    char texts[LIMIT_P2P_LISTENERS][256];
+    const char *list[LIMIT_P2P_LISTENERS];
+    size_t n = 0;
+    for (; n < LIMIT_P2P_LISTENERS && address_text(p, n, texts[n], sizeof(texts[n])); n++) {
+        list[n] = texts[n];
+        log_info("libp2p peers reach us at %s", texts[n]);
+    }
+    return facts_set_texts(p->node->facts, "p2p", list, n, err);
+}
+
+enum err p2p_part_start(struct node *n, struct error *err)
+{
+    const struct config *c = n->started;
+    if (c->p2p_addr.count == 0)
+        return ERR_OK;
+    struct mem_owner *mem = node_owner(n, "p2p");
+    struct p2p *p = n->p2p = mem_zalloc(mem, sizeof(*p));
+    p->node = n;
+    p->mem = mem;
+    enum err rc = identity_load(p, c, err);
+    const struct host_options options = { .loop = n->env.loop,
+                                          .mem = mem,
+                                          .identity = &p->identity,
+                                          .agent = AGENT,
+                                          .allow_private = c->allow_private_cidrs };
+    rc = rc ? rc : host_create(&p->host, &options, err);
+    rc = rc ? rc : each_address(p, &c->p2p_addr, host_listen, err);
+    rc = rc ? rc : each_address(p, &c->p2p_announce, host_announce, err);
+    rc = rc ? rc : addresses_tell(p, err);
+    if (rc)
+        return rc;
+    p->section.name = "p2p";
+    p->section.write = write_section;
+    status_section_add(node_status(n), &p->section);
+    return ERR_OK;
+}
+
+static void on_closed(void *ctx)
+{
+    struct p2p *p = ctx;
+    struct node *n = p->node;
+    p->closed = true;
+    if (p->stopping)
+        p2p_free(p);
+    node_release(n, &n->p2p_hold, NULL);
+}
+
+static void close_host(struct p2p *p, uint32_t drain_ms)
+{
+    p->closing = true;
+    node_hold(p->node, &p->node->p2p_hold, "libp2p connections");
+    host_close(p->host, drain_ms, on_closed, p);
+}
+
+/* Go away to everybody; what runs has a few seconds to end. */
+void p2p_part_drain(struct node *n)
+{
+    if (n->p2p && !n->p2p->closing)
+        close_host(n->p2p, LIMIT_P2P_DRAIN_MS);
+}
+
+void p2p_part_cancel(struct node *n)
+{
+    if (n->p2p && n->p2p->closing && !n->p2p->closed)
+        host_hurry(n->p2p->host);
+}
+
+void p2p_part_stop(struct node *n)
+{
+    struct p2p *p = n->p2p;
+    if (!p)
+        return;
+    status_section_remove(&p->section);
+    p->stopping = true;
+    if (p->host && !p->closed && !p->closing)
+        close_host(p, 0);
+    else if (!p->host || p->closed)
+        p2p_free(p);
+}
