@@ -40,7 +40,7 @@ static uint32_t number; /* of the key the job writes or reads */
 static bool called;
 static const char *disk;
 
-static void fail(const char *what)
+static void __attribute__((noreturn)) fail(const char *what)
 {
     fprintf(stderr, "disk_full: %s%s%s\n", what, last.code ? ": " : "", last.text);
     exit(1);
@@ -213,8 +213,8 @@ int main(int argc, char **argv)
 {
     static const struct mem_row mem = { "stores", "", MEM_FIXED, 8 * MiB, 16, 16, true };
     const struct work_options work = { 2, 1, mem_arena_stores_enter };
-    struct mem_plan *plan;
-    struct work_pool *pool;
+    struct mem_plan *plan = NULL;
+    struct work_pool *pool = NULL;
     if (argc != 2)
         fail("usage: disk_full DIR");
     disk = argv[1];

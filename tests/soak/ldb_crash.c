@@ -53,7 +53,7 @@ static const struct ldb_options options = {
     .filter_bits = 10,
 };
 
-static void die(const char *what, const struct error *err)
+static void __attribute__((noreturn)) die(const char *what, const struct error *err)
 {
     fprintf(stderr, "ldb_crash: %s%s%s\n", what, err ? ": " : "", err ? err->text : "");
     exit(3);
