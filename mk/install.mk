@@ -26,6 +26,11 @@ uninstall:
 deb:
 	tests/service/deb.sh
 
+## check-install  install below a folder, run, uninstall: nothing is left
+.PHONY: check-install
+check-install:
+	tests/service/install.sh
+
 ## check-unit     systemd's own verdict on the unit
 .PHONY: check-unit
 check-unit:

@@ -49,8 +49,12 @@ for base in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
     mkdir "$base/larder-test-$$" 2>/dev/null || continue
     groups+=("$base/larder-test-$$")
 done
-cleanup() {
+cleanup() { # a boot that was cut leaves its processes in the group, and nothing of it outside
     for group in "${groups[@]}"; do
+        find "$group" -name cgroup.procs -exec cat {} + 2>/dev/null | while read -r pid; do
+            kill -KILL "$pid" 2>/dev/null || true
+        done
+        sleep 0.2
         find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
     done
 }

@@ -107,7 +107,7 @@ TEST(what_was_saved_is_loaded)
 
 static void flip(const char *path, off_t at)
 {
-    uint8_t byte;
+    uint8_t byte = 0;
     int fd = open(path, O_RDWR);
     check(fd >= 0 && pread(fd, &byte, 1, at) == 1, "read");
     byte ^= 0x10;
