@@ -611,13 +611,40 @@ static void address_of(const struct sockaddr_storage *ss, struct host_address *o
     out->port = ntohs(out->ip6 ? in6->sin6_port : in4->sin_port);
 }
 
+struct turned_away {
+    uv_tcp_t tcp;
+    struct host *host;
+};
+
+static void on_turned_away(uv_handle_t *handle)
+{
+    struct turned_away *t = handle->data;
+    struct host *h = t->host;
+    mem_free(h->mem, t);
+    host_handle_closed(h);
+}
+
+/* libuv listens no more until what waits is accepted: taken, and closed at once. */
+static void turn_away(struct host *h, uv_stream_t *listener)
+{
+    struct turned_away *t = mem_zalloc(h->mem, sizeof(*t));
+    t->host = h;
+    h->handles++;
+    uv_tcp_init(loop_uv(h->loop), &t->tcp);
+    t->tcp.data = t;
+    uv_accept(listener, (uv_stream_t *)&t->tcp); /* if it fails, there is nothing to close */
+    uv_close((uv_handle_t *)&t->tcp, on_turned_away);
+}
+
 void conn_accept(struct host *h, uv_stream_t *listener)
 {
     struct sockaddr_storage ss = { 0 };
     int size = sizeof(ss);
     struct conn *c = conn_new(h, true);
-    if (!c)
-        return; /* the kernel keeps it until the owner has room */
+    if (!c) {
+        turn_away(h, listener);
+        return;
+    }
     if (uv_accept(listener, stream_of(c)) ||
         uv_tcp_getpeername(&socket_of(c)->tcp, (struct sockaddr *)&ss, &size)) {
         conn_close(c, ERR_SYSTEM, "cannot be accepted");

@@ -394,6 +394,23 @@ TEST(half_open_connections_have_a_bound)
     bed_end(&b);
 }
 
+TEST(without_memory_strangers_are_turned_away)
+{
+    static struct bed b;
+    struct dialed d;
+    bed_make(&b, "/ip4/127.0.0.1/tcp/0");
+    uint64_t rest = b.mem->ceiling_bytes - b.mem->used_bytes;
+    check(mem_take(b.mem, rest), "nothing is left");
+    int fd = stranger(&b);
+    turns(&b, 50);
+    char byte;
+    check(read(fd, &byte, 1) == 0, "closed at once");
+    close(fd);
+    mem_give(b.mem, rest);
+    check(dial(&b, &b.ids[1].id, &d) == ERR_OK, "the listener goes on");
+    bed_end(&b);
+}
+
 TEST(connections_per_peer_have_a_bound)
 {
     static struct bed b;
