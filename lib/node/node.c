@@ -1,5 +1,6 @@
 #include "node/node_state.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -185,13 +186,36 @@ static void start_next(struct node *n)
     }
 }
 
+/* Of this thread; threads that start meanwhile keep it. */
+static void block_signals(bool block)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+/* One more signal shall not kill what is all but gone: its owners are still to be checked. Blocked,
+ * because closing a watcher puts back the default, which kills, for a moment. */
+static void ignore_signals(struct node *n)
+{
+    block_signals(true);
+    signals_destroy(n->signals);
+    n->signals = NULL;
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    block_signals(false);
+}
+
 static void stop_next(struct node *n)
 {
     if (n->parts_started == 0) {
         if (wait_for_facts(n))
             return;
-        signals_destroy(n->signals);
-        n->signals = NULL;
+        ignore_signals(n);
         loop_stop(n->env.loop);
         return;
     }
@@ -269,7 +293,9 @@ enum err node_run(struct node *n, struct error *err)
     /* The first job waits until every thread has started: milliseconds that no callback may take.
      */
     node_hold(n, &n->first_job_hold, "starting threads");
+    block_signals(true); /* in those threads: signals are the loop's */
     work_submit(n->env.work, &n->first_job, WORK_CPU, run_nothing, threads_started);
+    block_signals(false);
     loop_run(n->env.loop);
     assert(n->phase == NODE_STOPPING && n->parts_started == 0 && list_empty(&n->holds));
     if (n->failure.code)

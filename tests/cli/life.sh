@@ -71,6 +71,14 @@ kill -TERM "$pid"
 kill -TERM "$pid"
 ended "$pid"
 is "two signals at once" "$code" 0
+start impatient
+wait_for "$scratch/impatient.log" " ready "
+while kill -TERM "$pid" 2>/dev/null; do
+    :
+done
+ended "$pid"
+is "many signals until it is gone" "$code" 0
+ok "every owner at zero then, too" grep -q "every owner at zero" "$scratch/impatient.log"
 
 # The service manager, and a directory that cannot be.
 run start --data-dir=/proc/larder
