@@ -176,9 +176,10 @@ struct shown {
 static struct shown duration_shown(double seconds)
 {
     struct shown s;
-    unsigned long whole = seconds > 0 ? (unsigned long)seconds : 0;
-    if (seconds < 0)
-        snprintf(s.text, sizeof(s.text), "%.3f s", seconds);
+    bool odd = !(seconds >= 0 && seconds < 1e12); /* no number, or none that a node has run for */
+    unsigned long whole = odd ? 0 : (unsigned long)seconds;
+    if (odd)
+        snprintf(s.text, sizeof(s.text), "%.3g s", seconds);
     else if (seconds < 0.001)
         snprintf(s.text, sizeof(s.text), "%.0f us", seconds * 1e6);
     else if (seconds < 1)

@@ -24,7 +24,8 @@ static const char document[] =
     "\"slowest\":\"http\"},"
     "\"stores\":{\"total\":2,\"list\":[{\"name\":\"reserve\",\"size_bytes\":1048576},"
     "{\"name\":\"state\",\"size_bytes\":0}],\"after\":true},"
-    "\"evil\":{\"text\":\"a\\u001b[2Jb\\u009bc\"}}";
+    "\"odd\":{\"long_seconds\":1e300,\"back_seconds\":-0.25},\"evil\":{\"text\":\"a\\u001b["
+    "2Jb\\u009bc\"}}";
 
 static const char *const want[] = {
     "larder 0.1.0, pid 7, up 1 d 2 h: waiting\n",
@@ -36,6 +37,7 @@ static const char *const want[] = {
     "  10 callbacks, 1 of them slow; busy 2.00 ms\n  slowest 1.50 ms (http)\n",
     "\nstores\n  total                2\n  name                 size\n"
     "  reserve          1.00 MiB\n  state                 0 B\n  after                yes\n",
+    "  long                 1e+300 s\n  back                 -0.25 s\n",
     "  text                 a?[2Jb?c\n",
 };
 
