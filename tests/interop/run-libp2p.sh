@@ -11,6 +11,13 @@ build=$(cd "$build" && pwd)
 log=$build/checks.txt
 : >"$log"
 
+# shellcheck source=tests/interop/toolchain.sh
+. "$here/toolchain.sh"
+toolchain "$build/toolchain" || {
+    echo "there is no go or no node that builds the peers, and none could be had"
+    exit 1
+}
+
 go_peer=$build/go-peer
 (cd "$here/go-libp2p" && go build -o "$go_peer" .) || {
     echo "the peer on go-libp2p cannot be built"
