@@ -295,6 +295,33 @@ def machine(tree, _args):
                 yield f"{path}:{i + 1}: '{found.group().strip()}' does not belong into the tree"
 
 
+def reached(tree, path, folders):
+    """Every header of the tree that a file includes, and those include in turn."""
+    seen, todo = set(), [path]
+    while todo:
+        for name in re.findall(r'#\s*include\s+"([^"]+)"', tree.code(todo.pop(), strings=True)):
+            found = [f"{d}/{name}" for d in folders if f"{d}/{name}" in tree.files]
+            todo += [f for f in found if f not in seen]
+            seen.update(found)
+    return seen
+
+
+@check
+def tsan(tree, _args):
+    """A unit test that can put work on threads runs under ThreadSanitizer too, or says why not."""
+    named = set(re.findall(r"[\w/]+/test_\w+", tree.text("mk/tsan.mk")))
+    spared = listed(tree, "tests/lint/tsan-spared.txt")
+    for path in tree.select("tests/unit", ends=(".c",)):
+        name = path.removeprefix("tests/unit/").removesuffix(".c")
+        if not os.path.basename(name).startswith("test_") or name in named | spared:
+            continue
+        threads = reached(tree, path, ("lib", "tests/unit", os.path.dirname(path))) & {
+            "lib/core/work.h", "lib/node/node.h"}
+        for header in sorted(threads):
+            yield (f"{path}:1: reaches {header.removeprefix('lib/')} and is neither in mk/tsan.mk "
+                   "nor, with a reason, in tests/lint/tsan-spared.txt")
+
+
 @check
 def shell(tree, args):
     """shellcheck finds nothing in the scripts."""

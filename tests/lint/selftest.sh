@@ -123,6 +123,9 @@ planted machine 'does not belong' README.md <<<"see /ro""ot/plant"
 planted machine 'does not belong' README.md <<<"as iss""ue #7 says"
 planted machine 'does not belong' mk/plant.mk <<<"wget https://pypi"".org/simple"
 planted shell 'SC2' mk/plant.sh <<<$'#!/bin/bash\ncd plant\nrm -rf $x/*'
+planted tsan 'is neither in mk/tsan.mk' tests/unit/base/test_plant.c <<<'#include "core/work.h"'
+planted tsan 'reaches node/node.h' tests/unit/base/test_plant.c <<<'#include "node/admin.h"
+#include "node/node.h"'
 
 # The generated file: a generator that prints what the file does not say.
 mkdir -p "$scratch/build" "$scratch/tree/conf" "$scratch/tree/daemon"
