@@ -109,7 +109,7 @@ int cmd_check_config(struct cli *cli)
     if (!cli_load(cli, &config, &args))
         return cli->exit_code;
     print_given(&config);
-    if (check_plans(&config, &err)) {
+    if (check_plans(&config, &err) || plan_values_check(&config, &err)) {
         fflush(stdout);
         return cli_fail(&err);
     }

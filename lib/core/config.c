@@ -140,6 +140,6 @@ bool config_section_on(const struct config *c, enum option_id id)
     assert(section->kind == OPTION_KIND_SECTION);
     if (section->enabled_by == OPTION_ALWAYS)
         return true;
-    const uint8_t *field = (const uint8_t *)c + config_rows[section->enabled_by].offset;
-    return *(const option_bool_t *)field;
+    const struct option_row *enabled_by = &config_rows[section->enabled_by];
+    return option_switch_on(enabled_by, (const uint8_t *)c + enabled_by->offset);
 }

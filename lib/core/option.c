@@ -345,14 +345,30 @@ const struct option_row *option_section(const struct option_target *t, const str
     return row >= t->rows ? row : NULL;
 }
 
+bool option_switch_on(const struct option_row *row, const void *field)
+{
+    switch (row->kind) {
+    case OPTION_KIND_SECTION:
+        break;
+    case OPTION_KIND_VALUE:
+        assert(row->type == OPTION_TYPE_BOOL);
+        return *(const option_bool_t *)field;
+    case OPTION_KIND_TEXT:
+        return (*(const char *const *)field)[0] != '\0';
+    case OPTION_KIND_LIST:
+        return ((const struct option_list *)field)->count > 0;
+    }
+    assert(!"a section is no switch");
+    return false;
+}
+
 bool option_has_effect(const struct option_target *t, const struct option_row *row)
 {
     const struct option_row *section = option_section(t, row);
     if (!section || section->enabled_by == OPTION_ALWAYS || row == &t->rows[section->enabled_by])
         return true;
     const struct option_row *enabled_by = &t->rows[section->enabled_by];
-    assert(enabled_by->type == OPTION_TYPE_BOOL);
-    return *(const option_bool_t *)field_of(t, enabled_by);
+    return option_switch_on(enabled_by, field_of(t, enabled_by));
 }
 
 /* Kept free for what option_report_end says. */

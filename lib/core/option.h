@@ -107,9 +107,11 @@ bool option_equal(const struct option_row *row, const void *a, const void *b);
 /* The value of from; a text or list stays where it is, so from must live as long. */
 void option_share(const struct option_target *to, const struct option_row *row, const void *from);
 
-/* The section a row stands in, or NULL; false when its switch is off. */
+/* The section a row stands in, or NULL. */
 const struct option_row *option_section(const struct option_target *t,
                                         const struct option_row *row);
+/* Is a part on whose switch is this row? A BOOL that is true, a text or list that is not empty. */
+bool option_switch_on(const struct option_row *row, const void *field);
 bool option_has_effect(const struct option_target *t, const struct option_row *row);
 
 /* A copy of text in the target's texts; NULL when they are full. */

@@ -35,7 +35,8 @@ static enum err create_plan(struct node *n, struct error *err)
     if (rc)
         return rc;
     n->mem = node_owner(n, "node");
-    return mem_plan_check(n->plan, err);
+    rc = mem_plan_check(n->plan, err);
+    return rc ? rc : plan_values_check(n->started, err);
 }
 
 static enum err create_loop(struct node *n, struct error *err)

@@ -1,7 +1,13 @@
 #include "node/plan.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "codec/multiaddr.h"
 
 uint32_t plan_memory_rows(const struct config *c, struct mem_row rows[PLAN_OWNERS_MAX])
 {
@@ -72,5 +78,50 @@ enum err plan_descriptors_raise(uint64_t needed, struct error *err)
     limit.rlim_cur = needed;
     if (setrlimit(RLIMIT_NOFILE, &limit))
         return error_errno(err, ERR_SYSTEM, errno, "raising the limit of file descriptors");
+    return ERR_OK;
+}
+
+static enum err check_addresses(const struct option_list *list, struct error *err)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        uint8_t buf[LIMIT_MULTIADDR_BYTES];
+        struct writer w = writer_of(buf, sizeof(buf));
+        if (multiaddr_from_text(list->items[i], strlen(list->items[i]), &w, err))
+            return error_wrap(err, ERR_CONFIG, "%s", list->items[i]);
+    }
+    return ERR_OK;
+}
+
+/* Not waiting for a pipe's other end, and not reading: what is in it is its reader's affair. */
+static enum err check_secret_file(const char *path, struct error *err)
+{
+    struct stat st;
+    enum err rc = ERR_OK;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st))
+        rc = error_errno(err, ERR_CONFIG, errno, "%s cannot be read", path);
+    else if (!S_ISREG(st.st_mode))
+        rc = error_set(err, ERR_CONFIG, "%s is no ordinary file", path);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+enum err plan_values_check(const struct config *c, struct error *err)
+{
+    bool on = true; /* the section that the row stands in */
+    for (uint32_t i = 0; i < OPTION_ID_COUNT; i++) {
+        const struct option_row *row = &config_rows[i];
+        const uint8_t *field = (const uint8_t *)c + row->offset;
+        enum err rc = ERR_OK;
+        if (row->kind == OPTION_KIND_SECTION)
+            on = config_section_on(c, i);
+        else if (on && row->kind == OPTION_KIND_LIST && row->type == OPTION_TYPE_MULTIADDR)
+            rc = check_addresses((const struct option_list *)field, err);
+        else if (on && row->type == OPTION_TYPE_SECRET_FILE && **(const char *const *)field)
+            rc = check_secret_file(*(const char *const *)field, err);
+        if (rc)
+            return error_wrap(err, ERR_CONFIG, "%s", option_name(row).text);
+    }
     return ERR_OK;
 }

@@ -28,4 +28,8 @@ enum err plan_descriptors_raise(uint64_t needed, struct error *err);
 /* Would plan_descriptors_raise succeed? */
 enum err plan_descriptors_check(uint64_t needed, struct error *err);
 
+/* What only the node can judge of a configuration: that addresses can be parsed and that files with
+ * secrets can be read, of parts that are on. ERR_CONFIG with the option's name. Blocks on files. */
+enum err plan_values_check(const struct config *c, struct error *err);
+
 #endif

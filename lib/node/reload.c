@@ -25,7 +25,12 @@ struct reload {
 static enum err run_load(struct work *w, struct error *err UNUSED)
 {
     struct reload *r = container_of(w, struct reload, work);
+    struct error wrong;
     r->loaded = config_load(&r->configs[r->next], &r->args, &r->report);
+    if (r->loaded && plan_values_check(&r->configs[r->next], &wrong)) {
+        r->loaded = false;
+        option_report_add(&r->report, "%s", wrong.text);
+    }
     return ERR_OK; /* what is wrong is told by the report */
 }
 

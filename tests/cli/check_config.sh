@@ -49,6 +49,18 @@ run check-config --data-dir="$long"
 is "a path that start would refuse" "$code $err" "2 --data-dir: a path is at most 4095 bytes long; allowed: a path
 larder: 1 error in the configuration"
 
+run check-config --p2p-addr=/nonsense
+is "an address that makes no sense" "$code" 2
+ok "which one, of which option" grep -q "^larder: p2p-addr: /nonsense: " <<<"$err"
+run start --p2p-addr=/nonsense --data-dir="$scratch/never"
+is "start refuses it the same way" "$code" 2
+run check-config --http-token-file=/does/not/exist
+is "a secret that is not there" "$code $err" "2 larder: http-token-file: /does/not/exist cannot be read: No such file or directory"
+run check-config --http-addr= --http-token-file=/does/not/exist --p2p-key-file=/nor/this
+is "of a part that is off it does not matter" "$code" 0
+ok "and that is said" grep -q "http-token-file has no effect: http-addr is off" <<<"$out"
+ok "of each option" grep -q "p2p-key-file has no effect: p2p-addr is off" <<<"$out"
+
 run start --memory=1
 is "start refuses it too" "$code" 2
 run strat

@@ -77,9 +77,22 @@ TEST(every_row_has_a_sentence_and_a_default_that_is_allowed)
                   (row->choices && row->choices[row->max] && !row->choices[row->max + 1]),
               "the last choice is the row's maximum");
         check(row->kind != OPTION_KIND_SECTION || row->enabled_by == OPTION_ALWAYS ||
-                  config_rows[row->enabled_by].type == OPTION_TYPE_BOOL,
-              "a section's switch is a BOOL");
+                  config_rows[row->enabled_by].type == OPTION_TYPE_BOOL ||
+                  config_rows[row->enabled_by].kind == OPTION_KIND_TEXT ||
+                  config_rows[row->enabled_by].kind == OPTION_KIND_LIST,
+              "a section's switch is a BOOL, or what may be empty");
     }
+}
+
+TEST(a_part_without_an_address_is_off)
+{
+    struct config_args args = { .all_options = true };
+    check(load(WORDS("--http-addr="), WORDS(HOME), "", &args), report.text);
+    check(!config_section_on(&config, OPTION_ID_SECTION_http), "an empty text");
+    check(!config_section_on(&config, OPTION_ID_SECTION_p2p), "an empty list");
+    check(load(WORDS("--p2p-addr=/ip4/127.0.0.1/tcp/0"), WORDS(HOME), "", &args), report.text);
+    check(config_section_on(&config, OPTION_ID_SECTION_http), "it has a default");
+    check(config_section_on(&config, OPTION_ID_SECTION_p2p), "a list with an entry");
 }
 
 TEST(a_flag_wins_over_the_environment_and_that_over_the_file)
