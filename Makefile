@@ -149,7 +149,7 @@ unit-bins: $(UNIT_BINS)
 .PHONY: check
 check: all unit-bins
 	@rm -f $(BUILD)/hits.txt
-	LARDER_TEST_DATA=$(CURDIR)/tests/data LARDER_TEST_HITS=$(CURDIR)/$(BUILD)/hits.txt \
+	LARDER_TEST_DATA=$(CURDIR)/tests/data TEST_HITS_FILE=$(CURDIR)/$(BUILD)/hits.txt \
 		prove --exec '' $(UNIT_BINS)
 
 ## check-asan     the unit tests under AddressSanitizer and UBSan

@@ -22,3 +22,6 @@ check-memory: $(BUILD)/soak/memory_load $(BUILD)/soak/memory_load_broken
 	if [ $$rc -eq 2 ]; then echo "broken accounting was caught, as it must be"; \
 	else echo "broken accounting was NOT caught (exit $$rc)"; exit 1; fi
 	tests/soak/memory_cgroup.sh $(BUILD)/soak/memory_load $(BUILD)/soak/memory_load_broken $(MEMORY_JOBS)
+
+soak:: check-memory
+soak-tenth:: check-memory

@@ -28,7 +28,8 @@ say "what it would take: larder check-config"
 clean_larder check-config || fail "the defaults are refused"
 
 say "start"
-env -i HOME="$scratch" "$larder" start --data-dir="$scratch/data" --http-addr=127.0.0.1:0 2>"$scratch/log" &
+env -i HOME="$scratch" ${TEST_HITS_FILE:+"TEST_HITS_FILE=$TEST_HITS_FILE"} \
+    "$larder" start --data-dir="$scratch/data" --http-addr=127.0.0.1:0 2>"$scratch/log" &
 pid=$!
 for _ in $(seq 200); do
     grep -q ' ready ' "$scratch/log" && break

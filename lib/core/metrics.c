@@ -403,14 +403,18 @@ size_t metrics_page_next(struct metrics_page *page, char *buf, size_t size)
     return writer_used(&w);
 }
 
-/* A destructor, so that neither the daemon nor a test program has to remember it. */
-__attribute__((destructor)) static void report_moved(void)
+/* A destructor, so that neither the daemon nor a test program has to remember it. Limits are here
+ * too, since base/ does no I/O. */
+__attribute__((destructor)) static void report_hits(void)
 {
-    const char *path = getenv("LARDER_TEST_HITS");
+    const char *path = getenv("TEST_HITS_FILE");
     FILE *f = path ? fopen(path, "a") : NULL;
     for (unsigned m = 0; f && m < METRIC_COUNT; m++)
         if (moved[m])
             fprintf(f, "metric %s\n", rows[m].name);
+    for (unsigned i = 0; f && i < LIMIT_ID_COUNT; i++)
+        if (limit_hits(i) > 0)
+            fprintf(f, "limit %s\n", limit_name(i));
     if (f)
         fclose(f);
 }

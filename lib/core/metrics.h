@@ -123,8 +123,8 @@ size_t metrics_page_next(struct metrics_page *page, char *buf, size_t size);
 
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-/* At exit the names of all metrics that have moved are appended to the file named in the
- * environment variable LARDER_TEST_HITS, one line "metric NAME" each; without the variable nothing
- * happens. So the suite can tell which metric never moved. */
+/* At exit the names of all metrics that have moved and of all limits that were hit are appended to
+ * the file named in the environment variable TEST_HITS_FILE, a line "metric NAME" or "limit NAME"
+ * each; without the variable nothing happens. So the suite can tell which never were. */
 
 #endif

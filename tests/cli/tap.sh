@@ -46,7 +46,7 @@ done_testing() {
 }
 
 run() { # run WORD...: the binary with an empty environment; $out, $err, $code
-    out=$(env -i HOME="$scratch/home" "$larder" "$@" 2>"$scratch/err")
+    out=$(env -i HOME="$scratch/home" ${TEST_HITS_FILE:+"TEST_HITS_FILE=$TEST_HITS_FILE"} "$larder" "$@" 2>"$scratch/err")
     code=$?
     err=$(cat "$scratch/err")
 }
@@ -55,7 +55,7 @@ run() { # run WORD...: the binary with an empty environment; $out, $err, $code
 start() {
     local name=$1
     shift
-    env -i HOME="$scratch/home" "$larder" start --data-dir="$scratch/$name" \
+    env -i HOME="$scratch/home" ${TEST_HITS_FILE:+"TEST_HITS_FILE=$TEST_HITS_FILE"} "$larder" start --data-dir="$scratch/$name" \
         --http-addr=127.0.0.1:0 "$@" 2>"$scratch/$name.log" &
     pid=$!
     pids+=("$pid")

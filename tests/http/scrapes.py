@@ -38,7 +38,7 @@ class Node:
         self.process = subprocess.Popen(
             [LARDER, "start", "--data-dir=" + self.dir, *flags], stderr=self.log,
             env={"HOME": scratch, "PATH": os.environ["PATH"],
-                 **{k: v for k, v in os.environ.items() if k == "LARDER_TEST_HITS"}})
+                 **{k: v for k, v in os.environ.items() if k == "TEST_HITS_FILE"}})
         deadline = time.time() + 20
         while True:
             if self.process.poll() is not None or time.time() > deadline:

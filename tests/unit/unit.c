@@ -72,7 +72,7 @@ const char *unit_temp_dir(void)
 /* Which limits this program hit, one name a line, so that the suite can say which none did. */
 static void report_limits(void)
 {
-    const char *path = getenv("LARDER_TEST_HITS");
+    const char *path = getenv("TEST_HITS_FILE");
     FILE *f = path ? fopen(path, "a") : NULL;
     for (unsigned i = 0; f && i < LIMIT_ID_COUNT; i++)
         if (limit_hits(i) > 0)

@@ -147,13 +147,13 @@ TEST(what_moved_is_reported)
 {
     char path[256], text[4096] = "";
     snprintf(path, sizeof(path), "%s/hits", unit_temp_dir());
-    const char *before = getenv("LARDER_TEST_HITS");
-    setenv("LARDER_TEST_HITS", path, 1);
-    report_moved();
+    const char *before = getenv("TEST_HITS_FILE");
+    setenv("TEST_HITS_FILE", path, 1);
+    report_hits();
     if (before)
-        setenv("LARDER_TEST_HITS", before, 1);
+        setenv("TEST_HITS_FILE", before, 1);
     else
-        unsetenv("LARDER_TEST_HITS");
+        unsetenv("TEST_HITS_FILE");
     FILE *f = fopen(path, "r");
     check(f && fread(text, 1, sizeof(text) - 1, f) > 0, path);
     fclose(f);
