@@ -88,7 +88,10 @@ static enum err addresses_tell(struct p2p *p, struct error *err)
         list[n] = texts[n];
         log_info("libp2p peers reach us at %s", texts[n]);
     }
-    return facts_set_texts(p->node->facts, "p2p", list, n, err);
+    char id[PEER_ID_TEXT_MAX];
+    enum err rc =
+        facts_set_text(p->node->facts, "peer_id", peer_id_to_text(host_id(p->host), id), err);
+    return rc ? rc : facts_set_texts(p->node->facts, "multiaddrs", list, n, err);
 }
 
 enum err p2p_part_start(struct node *n, struct error *err)

@@ -357,16 +357,35 @@ static uint32_t print_table(const struct status_page *p, FILE *f, uint32_t from)
     return i;
 }
 
+/* An element of a list of texts, and not of a list of objects: the path ends in its position. */
+static bool is_element(const char *path)
+{
+    const char *last = strrchr(path, '.') + 1;
+    return last[strspn(last, "0123456789")] == '\0';
+}
+
+/* A line of its own, however long; the list's name stands before the first. */
+static void print_element(FILE *f, const char *key, const char *text)
+{
+    const char *dot = strrchr(key, '.');
+    struct shown name = { "" };
+    if (!strcmp(dot, ".0"))
+        snprintf(name.text, sizeof(name.text), "%.*s", (int)(dot - key), key);
+    fprintf(f, "  %-20s %s\n", key_shown(name.text).text, text);
+}
+
 static void print_section(const struct status_page *p, FILE *f, const char *section)
 {
     heading(p, f, section);
     for (uint32_t i = 0; i < p->count;) {
         const char *key = inside(p->values[i].path, section);
-        if (key && strchr(key, '.')) {
+        if (key && strchr(key, '.') && !is_element(key)) {
             i = print_table(p, f, i);
             continue;
         }
-        if (key)
+        if (key && strchr(key, '.'))
+            print_element(f, key, p->values[i].text);
+        else if (key)
             fprintf(f, "  %-20s %s\n", key_shown(key).text,
                     value_shown(key, p->values[i].text).text);
         i++;

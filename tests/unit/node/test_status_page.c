@@ -24,6 +24,8 @@ static const char document[] =
     "\"slowest\":\"http\"},"
     "\"stores\":{\"total\":2,\"list\":[{\"name\":\"reserve\",\"size_bytes\":1048576},"
     "{\"name\":\"state\",\"size_bytes\":0}],\"after\":true},"
+    "\"host\":{\"addresses\":[\"/ip4/192.0.2.1/tcp/1/p2p/"
+    "12D3KooWBSdjYxrUnEV534YCgNMFqpzsfX2jfjN3HXwWoBEw6o83\",\"/ip6/::1/tcp/2\"],\"peers\":0},"
     "\"odd\":{\"long_seconds\":1e300,\"back_seconds\":-0.25},\"evil\":{\"text\":\"a\\u001b["
     "2Jb\\u009bc\"}}";
 
@@ -37,6 +39,9 @@ static const char *const want[] = {
     "  10 callbacks, 1 of them slow; busy 2.00 ms\n  slowest 1.50 ms (http)\n",
     "\nstores\n  total                2\n  name                 size\n"
     "  reserve          1.00 MiB\n  state                 0 B\n  after                yes\n",
+    "  addresses            "
+    "/ip4/192.0.2.1/tcp/1/p2p/12D3KooWBSdjYxrUnEV534YCgNMFqpzsfX2jfjN3HXwWoBEw6o83\n"
+    "                       /ip6/::1/tcp/2\n  peers                0\n",
     "  long                 1e+300 s\n  back                 -0.25 s\n",
     "  text                 a?[2Jb?c\n",
 };
