@@ -50,6 +50,7 @@ void host_destroy(struct host *h); /* after done; NULL is fine */
 const struct peer_id *host_id(const struct host *h);
 /* The i-th address we are reached at, without /p2p; false: there is none. */
 bool host_address(const struct host *h, size_t i, struct writer *out);
+bool host_announces(const struct host *h, struct bytes multiaddr); /* is it told to peers? */
 
 /* Connect to a peer. addresses: multiaddrs that are tried 250 ms apart, the first to be upgraded
  * wins. An open connection to peer is answer enough. */

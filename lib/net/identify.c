@@ -14,16 +14,18 @@ enum {
     FIELD_AGENT = 6
 };
 
-/* Private ranges mean something else where the peer is, and 0.0.0.0 means nothing there. */
-static bool may_announce(const struct host *h, struct bytes multiaddr)
+/* Private ranges mean something else where the peer is, and 0.0.0.0 means nothing there at all. */
+bool host_announces(const struct host *h, struct bytes multiaddr)
 {
+    static const uint8_t unspecified[16];
     struct multiaddr_target t;
-    if (h->options.allow_private || !multiaddr_target(multiaddr, &t) ||
-        (t.host != MULTIADDR_IP4 && t.host != MULTIADDR_IP6))
-        return true;
+    if (!multiaddr_target(multiaddr, &t) || (t.host != MULTIADDR_IP4 && t.host != MULTIADDR_IP6))
+        return true; /* a name: the operator's own words */
+    if (!memcmp(t.value.data, unspecified, t.value.size))
+        return false;
     struct host_address a = { .ip6 = t.host == MULTIADDR_IP6 };
     memcpy(a.ip, t.value.data, t.value.size);
-    return !address_is_private(&a);
+    return h->options.allow_private || !address_is_private(&a);
 }
 
 void identify_put(struct writer *w, const struct identify_own *own)
@@ -33,7 +35,7 @@ void identify_put(struct writer *w, const struct identify_own *own)
     wire_put_bytes(w, FIELD_KEY, own->public_key);
     for (size_t i = 0; host_address(own->host, i, &a); i++) {
         struct bytes address = bytes_of(buf, writer_used(&a));
-        if (may_announce(own->host, address))
+        if (host_announces(own->host, address))
             wire_put_bytes(w, FIELD_ADDRESS, address);
         a = writer_of(buf, sizeof(buf));
     }

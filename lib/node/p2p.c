@@ -32,13 +32,15 @@ static void p2p_free(struct p2p *p)
     mem_free(p->mem, p);
 }
 
-/* The i-th address with our peer id behind it. */
-static bool address_text(const struct p2p *p, size_t i, char *out, size_t size)
+/* The i-th address with our peer id behind it. announced may be NULL. */
+static bool address_text(const struct p2p *p, size_t i, char *out, size_t size, bool *announced)
 {
     uint8_t buf[LIMIT_MULTIADDR_BYTES];
     struct writer w = writer_of(buf, sizeof(buf));
     if (!host_address(p->host, i, &w))
         return false;
+    if (announced)
+        *announced = host_announces(p->host, bytes_of(buf, writer_used(&w)));
     multiaddr_put_peer(&w, host_id(p->host));
     return multiaddr_to_text(bytes_of(buf, writer_used(&w)), out, size, NULL) == ERR_OK;
 }
@@ -49,7 +51,7 @@ static void write_section(struct status_section *s, struct json_writer *w)
     char text[PEER_ID_TEXT_MAX], address[256];
     json_put_text(w, "peer_id", peer_id_to_text(host_id(p->host), text));
     json_array_begin(w, "addresses");
-    for (size_t i = 0; address_text(p, i, address, sizeof(address)); i++)
+    for (size_t i = 0; address_text(p, i, address, sizeof(address), NULL); i++)
         json_put_text(w, NULL, address);
     json_array_end(w);
     json_put_uint(w, "connections", host_connections(p->host));
@@ -83,11 +85,17 @@ static enum err addresses_tell(struct p2p *p, struct error *err)
 {
     char texts[LIMIT_P2P_LISTENERS][256];
     const char *list[LIMIT_P2P_LISTENERS];
-    size_t n = 0;
-    for (; n < LIMIT_P2P_LISTENERS && address_text(p, n, texts[n], sizeof(texts[n])); n++) {
+    size_t n = 0, told = 0;
+    bool announced;
+    for (; n < LIMIT_P2P_LISTENERS && address_text(p, n, texts[n], sizeof(texts[n]), &announced);
+         n++) {
         list[n] = texts[n];
-        log_info("libp2p peers reach us at %s", texts[n]);
+        told += announced;
+        log_info("libp2p listens at %s%s", texts[n], announced ? "" : ", which peers are not told");
     }
+    if (told == 0) /* some peers wait long for an address of ours */
+        log_warning("peers are told no address of ours: set p2p-announce (private and loopback "
+                    "addresses count with allow-private-cidrs alone)");
     char id[PEER_ID_TEXT_MAX];
     enum err rc =
         facts_set_text(p->node->facts, "peer_id", peer_id_to_text(host_id(p->host), id), err);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "core/loop.h"
 #include "net/host.h"
+#include "net/host_state.h"
 #include "net/ping.h"
 
 static const struct mem_row rows[] = {
@@ -420,4 +421,27 @@ TEST(connections_per_peer_have_a_bound)
         check(dial(&b, NULL, &d) == ERR_OK, d.text);
     check(dial(&b, NULL, &d) == ERR_LIMIT, "the fifth");
     bed_end(&b);
+}
+
+TEST(what_means_nothing_to_a_peer_is_not_announced)
+{
+    static const struct {
+        const char *why, *address;
+        bool allow_private, want;
+    } cases[] = {
+        { "a public address", "/ip4/192.0.2.1/tcp/4001", false, true },
+        { "a name is the operator's own words", "/dns4/example.org/tcp/4001", false, true },
+        { "a private range", "/ip4/10.1.2.3/tcp/4001", false, false },
+        { "a private range where that is wanted", "/ip4/10.1.2.3/tcp/4001", true, true },
+        { "loopback", "/ip6/::1/tcp/4001", false, false },
+        { "every address of ours is none to a peer", "/ip4/0.0.0.0/tcp/4001", true, false },
+        { "in IPv6 too", "/ip6/::/tcp/4001", true, false },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct host h = { .options = { .allow_private = cases[i].allow_private } };
+        uint8_t buf[64];
+        struct writer w = writer_of(buf, sizeof(buf));
+        check(!multiaddr_from_text(cases[i].address, strlen(cases[i].address), &w, NULL), "text");
+        check(host_announces(&h, bytes_of(buf, writer_used(&w))) == cases[i].want, cases[i].why);
+    }
 }
