@@ -2,6 +2,7 @@
 """The HTTP side of a running node from outside: what is answered, who may change what, promtool,
 50,000 scrapes over 200 connections without growth, and 1,000 slow clients that cannot keep a scrape
 away. Prints TAP and figures. SCRAPES=N and SLOW=N for other numbers."""
+import atexit
 import http.client
 import json
 import os
@@ -39,6 +40,7 @@ class Node:
             [LARDER, "start", "--data-dir=" + self.dir, *flags], stderr=self.log,
             env={"HOME": scratch, "PATH": os.environ["PATH"],
                  **{k: v for k, v in os.environ.items() if k == "TEST_HITS_FILE"}})
+        atexit.register(self.process.kill)  # a test that breaks leaves no node behind
         deadline = time.time() + 20
         while True:
             if self.process.poll() is not None or time.time() > deadline:
