@@ -240,7 +240,7 @@ class AppendFile final : public leveldb::WritableFile
     ~AppendFile() override
     {
         if (fd_ >= 0)
-            close(fd_);
+            Close(); /* LevelDB drops a full log like this, while the next one is still empty */
     }
     Status Append(const Slice &data) override
     {
@@ -277,7 +277,7 @@ class AppendFile final : public leveldb::WritableFile
     }
     Status Close() override
     {
-        Status s = Flush();
+        Status s = kind_ == LDB_FILE_LOG ? Sync() : Flush(); /* no hole before the next log */
         if (close(fd_) && s.ok())
             s = failed(errno);
         fd_ = -1;
