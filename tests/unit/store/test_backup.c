@@ -240,12 +240,12 @@ TEST(a_backup_under_load_restored_elsewhere_is_equal)
     load_next();
     while (f.written < 4)
         loop_turn();
-    uint64_t before = f.written; /* how many follow is the machine's affair, that some do is ours */
+    uint64_t before = f.written;
     back_up();
     check(await() == ERR_OK && f.written > before, "writes went on meanwhile");
     backup_destroy(f.b);
     f.stop_writing = true;
-    check(await() == ERR_OK, f.err.text);
+    check(await() == ERR_OK && f.written > 10, "and not just one or two");
     check(f.slices >= 4, "in slices");
     check(f.peak_bytes < 5 * MiB, "stores 4 MiB, and one buffer");
     check(restore(two_rows) == ERR_OK, f.err.text);
