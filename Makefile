@@ -84,7 +84,7 @@ all: $(BUILD)/liblarder.a $(if $(DAEMON_SRCS),$(BUILD)/larder)
 help:
 	@sed -n 's/^## //p' $(firstword $(MAKEFILE_LIST)) mk/*.mk 2>/dev/null
 
-$(BUILD)/obj/%.o: %.c
+$(BUILD)/obj/%.o: %.c | $(PROTO_GEN)
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "CC    $<")
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_COMMON) $(REPRODUCIBLE) $(OPT) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -100,10 +100,9 @@ $(BUILD)/gen/proto/%.pb-c.c $(BUILD)/gen/proto/%.pb-c.h &: proto/%.proto
 	$(if $(Q),@echo "PROTO $<")
 	$(Q)protoc-c --proto_path=proto --c_out=$(BUILD)/gen/proto $<
 
+.SECONDARY: $(PROTO_GEN)
 $(BUILD)/gen/proto/%.pb-c.o: $(BUILD)/gen/proto/%.pb-c.c
 	$(Q)$(CC) $(CPPFLAGS_ALL) -I$(BUILD)/gen/proto $(filter-out -Werror -Wmissing-prototypes,$(CFLAGS_COMMON)) $(REPRODUCIBLE) $(OPT) -w -c -o $@ $<
-
-$(LIB_OBJS): | $(PROTO_GEN)
 
 # Each room is an archive of its own, so that a test links a room with only the rooms under it.
 define room_rule
