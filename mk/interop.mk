@@ -13,3 +13,13 @@ interop-bins: $(INTEROP_BINS)
 .PHONY: interop-libp2p
 interop-libp2p: $(BUILD)/interop/peer $(BUILD)/larder
 	tests/interop/run-libp2p.sh $< $(BUILD)/larder $(BUILD)/interop
+
+## interop-kubo   a kubo node beside the daemon
+.PHONY: interop-kubo
+interop-kubo: $(BUILD)/interop/peer $(BUILD)/larder
+	tests/interop/run-kubo.sh $< $(BUILD)/larder $(BUILD)/interop
+
+## interop-py     our libp2p host against py-libp2p, both ways (by hand: its packages build for a while)
+.PHONY: interop-py
+interop-py: $(BUILD)/interop/peer
+	tests/interop/run-py.sh $< $(BUILD)/interop

@@ -5,7 +5,9 @@
  *     peer KEY listen /ip4/127.0.0.1/tcp/0       KEY: ed25519, secp256k1 or ecdsa
  *     peer KEY dial /ip4/…/tcp/…/p2p/…
  *
- * With LATE_MUXER in the environment the muxer is agreed on after the handshake.
+ * With LATE_MUXER in the environment the muxer is agreed on after the handshake. With HOLD_MS the
+ * listener has no services of ours: what every libp2p host has is checked, and the connection is
+ * then held that long and must still be there.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +24,13 @@ static const struct mem_row rows[] = {
     { "p2p", "refused", MEM_ELASTIC, 16 * MiB, 10, 50, true },
 };
 
-enum { ECHO_BYTES = 300000, PERF_BYTES = 8 << 20, HELD_BYTES = 64 << 10, PINGS = 10 };
+enum {
+    ECHO_BYTES = 300000,
+    PERF_BYTES = 8 << 20,
+    HELD_BYTES = 64 << 10,
+    PINGS = 10,
+    HELD_STEP = 4
+};
 
 static struct loop *loop;
 static struct mem_plan *plan;
@@ -118,6 +126,8 @@ static struct host_dial dialing;
 static struct stream_open opening;
 static struct ping pinging;
 static int step, pings;
+static struct timer holding;
+static uint32_t hold_ms;
 
 static void next_check(void);
 
@@ -217,12 +227,19 @@ static void identify_check(void)
     report("identify", known ? NULL : "the peer's agent is not known");
 }
 
+static void on_held(struct timer *t UNUSED)
+{
+    report("the peer keeps us", host_connections(host) > 0 ? NULL : "it has closed");
+    host_close(host, 2000, on_closed, NULL);
+}
+
 static void next_check(void)
 {
     switch (step++) {
     case 0:
         pinging = (struct ping){ .to = dialing.peer, .cb = on_pinged };
         ping(host, &pinging);
+        step = hold_ms ? HELD_STEP : step;
         break;
     case 1:
         exchange("300,000 bytes echoed", true, ECHO_BYTES, 0);
@@ -235,7 +252,10 @@ static void next_check(void)
         break;
     default:
         identify_check();
-        host_close(host, 2000, on_closed, NULL);
+        if (hold_ms)
+            timer_set(&holding, hold_ms);
+        else
+            host_close(host, 2000, on_closed, NULL);
     }
 }
 
@@ -333,6 +353,8 @@ static enum err start(char **argv, struct error *err)
     address = bytes_of(buf, writer_used(&w));
     if (!strcmp(argv[2], "listen"))
         return listen_on(address, err);
+    hold_ms = (uint32_t)atoi(getenv("HOLD_MS") ? getenv("HOLD_MS") : "0");
+    timer_init(&holding, loop, on_held, "hold");
     dialing = (struct host_dial){ .addresses = &address, .count = 1, .cb = on_dialed };
     host_dial(host, &dialing);
     return ERR_OK;

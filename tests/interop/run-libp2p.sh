@@ -13,8 +13,8 @@ log=$build/checks.txt
 
 # shellcheck source=tests/interop/toolchain.sh
 . "$here/toolchain.sh"
-toolchain "$build/toolchain" || {
-    echo "there is no go or no node that builds the peers, and none could be had"
+toolchain_go "$build/toolchain" && toolchain_node "$build/toolchain" && toolchain_cargo || {
+    echo "there is no go, node or cargo that builds the peers, and none could be had"
     exit 1
 }
 
@@ -33,27 +33,14 @@ cp "$here"/js-libp2p/* "$js_dir/"
 }
 js_peer=(node "$js_dir/peer.js")
 
-# with_listener NAME LISTENER... -- DIALER...: starts the listener, gives its address to the dialer.
-with_listener() {
-    local name=$1
-    shift
-    local listener=()
-    while [ "$1" != -- ]; do
-        listener+=("$1")
-        shift
-    done
-    shift
-    echo "# $name"
-    coproc PEER { exec "${listener[@]}"; }
-    local pid=$PEER_PID out=${PEER[0]} in=${PEER[1]} address=
-    read -r -t 30 -u "$out" address
-    timeout 90 "$@" "$address" | tee -a "$log"
-    if [ "${PIPESTATUS[0]}" -ne 0 ]; then
-        echo "not ok - $name: the dialer failed" | tee -a "$log"
-    fi
-    eval "exec $in>&-"
-    wait "$pid"
+(cd "$here/rust-libp2p" && cargo build --quiet --locked --target-dir "$build/rust") || {
+    echo "the peer on rust-libp2p cannot be built"
+    exit 1
 }
+rust_peer=$build/rust/debug/rust-peer
+
+# shellcheck source=tests/interop/listener.sh
+. "$here/listener.sh"
 
 for net in /ip4/127.0.0.1 /ip6/::1; do
     with_listener "ours dials go, $net" "$go_peer" -listen "$net" -- "$ours" ed25519 dial
@@ -79,6 +66,17 @@ for key in ed25519 secp256k1 rsa; do
     with_listener "js with a key of type $key dials ours" \
         "$ours" ed25519 listen /ip4/127.0.0.1/tcp/0 -- "${js_peer[@]}" "$key" dial
 done
+# rust agrees on the muxer after the handshake, whatever we offer in it.
+for net in /ip4/127.0.0.1 /ip6/::1; do
+    with_listener "ours dials rust, $net" \
+        "$rust_peer" ed25519 listen "$net" -- "$ours" ed25519 dial
+    with_listener "rust dials ours, $net" \
+        "$ours" ed25519 listen "$net/tcp/0" -- "$rust_peer" ed25519 dial
+done
+with_listener "ours dials rust with a key of type secp256k1" \
+    "$rust_peer" secp256k1 listen /ip4/127.0.0.1 -- "$ours" secp256k1 dial
+with_listener "rust with a key of type secp256k1 dials ours" \
+    "$ours" secp256k1 listen /ip4/127.0.0.1/tcp/0 -- "$rust_peer" secp256k1 dial
 # The daemon itself: it says in node.json where it is reached.
 data=$(mktemp -d)
 "$larder" start --data-dir "$data" --http-addr= --p2p-addr /ip4/127.0.0.1/tcp/0 \
@@ -105,7 +103,4 @@ with_listener "go dials ours, muxer after the handshake" \
 with_listener "ours dials js, muxer after the handshake" \
     "${js_peer[@]}" ed25519 listen /ip4/127.0.0.1 -- "$ours" ed25519 dial
 
-passed=$(grep -c '^ok' "$log")
-failed=$(grep -c '^not ok' "$log")
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+listener_sum

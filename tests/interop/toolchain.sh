@@ -1,8 +1,9 @@
 #!/bin/bash
-# Sourced: puts a go and a node on PATH that can build and run the peers. What the machine has is used
-# when it is new enough; else the language's own package client brings one into the folder given.
+# Sourced: puts a go, a node and a cargo on PATH that can build and run the peers. What the machine has is
+# used when it is new enough; else the language's own package client brings one into the folder given.
 # Debian 12 has Go 1.19 and Node 18, which are too old; a go from 1.21 on fetches what go.mod asks for.
-toolchain() {
+# Debian's plain cargo is too old as well; its cargo-web is new enough.
+toolchain_go() {
     local dir=$1 have
     have=$(go env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
     if [ "${have:-0}" -lt 21 ]; then
@@ -12,6 +13,12 @@ toolchain() {
         }
         PATH=$dir/python/bin:$PATH
     fi
+    export PATH
+    go version
+}
+
+toolchain_node() {
+    local dir=$1 have
     have=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\).*/\1/p')
     if [ "${have:-0}" -lt 20 ]; then
         mk/deps.sh mk/deps-toolchain.list || return 1
@@ -20,5 +27,12 @@ toolchain() {
         PATH=$dir/node_modules/.bin:$PATH
     fi
     export PATH
-    go version && node --version
+    node --version
+}
+
+toolchain_cargo() {
+    local have
+    have=$(cargo --version 2>/dev/null | sed -n 's/^cargo 1\.\([0-9]*\).*/\1/p')
+    [ "${have:-0}" -ge 88 ] || mk/deps.sh mk/deps-rust.list || return 1
+    cargo --version
 }
