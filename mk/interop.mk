@@ -23,3 +23,12 @@ interop-kubo: $(BUILD)/interop/peer $(BUILD)/larder
 .PHONY: interop-py
 interop-py: $(BUILD)/interop/peer
 	tests/interop/run-py.sh $< $(BUILD)/interop
+
+$(BUILD)/interop/bee-peer: $(wildcard tests/interop/bee/*.go tests/interop/bee/go.*)
+	$(if $(Q),@echo "GO    $@")
+	$(Q)tests/interop/bee/build.sh $@
+
+## interop-bee    the daemon against nodes made of bee's own packages; BEE_CASES= names some
+.PHONY: interop-bee
+interop-bee: $(BUILD)/interop/bee-peer $(BUILD)/larder
+	prove -v --exec python3 tests/interop/bee/run.py :: $(BUILD)/interop/bee-peer $(BUILD)/larder $(BEE_CASES)

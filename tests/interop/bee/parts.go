@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"math/big"
+
+	"github.com/ethersphere/bee/v2/pkg/p2p"
+	"github.com/ethersphere/bee/v2/pkg/p2p/libp2p"
+	"github.com/ethersphere/bee/v2/pkg/puller"
+	"github.com/ethersphere/bee/v2/pkg/swarm"
+)
+
+// The small parts that bee's packages ask for and that a chain or a whole node would give.
+
+type spec struct{ get func() p2p.ProtocolSpec }
+
+func (s spec) add(service *libp2p.Service) error { return service.AddProtocol(s.get()) }
+
+// steady says at once that the network has settled.
+type steady struct{}
+
+func (steady) Subscribe() (<-chan struct{}, func()) {
+	c := make(chan struct{})
+	close(c)
+	return c, func() {}
+}
+func (steady) IsStabilized() bool { return true }
+
+// noStart leaves the start of the puller to a command.
+type noStart struct{ *puller.Puller }
+
+func (noStart) Start(context.Context) {}
+
+type anyThreshold struct{}
+
+func (anyThreshold) NotifyPaymentThreshold(swarm.Address, *big.Int) error { return nil }
