@@ -26,7 +26,12 @@ STORE_KEYS ?= 1000000
 check-store-memory: $(BUILD)/larder-bench
 	$(BUILD)/larder-bench ldb --entries $(STORE_KEYS) --json | tests/soak/ldb_memory.py
 
-soak:: check-disk-full
+## check-reserve-crash  the reserve: 200 kills of its writer, unsynced bytes dropped, and two broken writers that must be found out
+.PHONY: check-reserve-crash
+check-reserve-crash: $(BUILD)/tests/unit/store/test_reserve_crash
+	LARDER_CRASH_ROUNDS=200 $<
+
+soak:: check-disk-full check-reserve-crash
 	$(MAKE) check-crash CRASH_ROUNDS=100
 	$(MAKE) check-store-memory STORE_KEYS=10000000
 soak-tenth:: check-disk-full check-crash check-store-memory

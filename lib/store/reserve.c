@@ -3,16 +3,14 @@
 #include "base/mem.h"
 #include "store/reserve_state.h"
 
-enum { RELOAD_MS = 1000 };
-
-static timer_cb on_group_timer, on_reload_timer, on_close_timer;
+static timer_cb on_group_timer, on_close_timer;
 
 static enum err allocate(struct reserve *r, struct error *err)
 {
     struct mem_owner *mem = r->options.queue_mem;
     r->scan = mem_try_zalloc(mem, sizeof(*r->scan));
-    r->victims = mem_try_alloc(mem, LIMIT_RESERVE_EVICT_CHUNKS * sizeof(r->victims[0]));
-    if (!r->scan || !r->victims)
+    r->evict.victims = mem_try_alloc(mem, LIMIT_RESERVE_EVICT_CHUNKS * sizeof(*r->evict.victims));
+    if (!r->scan || !r->evict.victims)
         return mem_refused(mem, sizeof(*r->scan), err);
     r->scan->reserve = r;
     return txn_create(&r->txn, mem, &r->files, err);
@@ -31,7 +29,7 @@ enum err reserve_create(struct reserve **out, const struct reserve_options *o, s
     for (uint32_t i = 0; i < RESERVE_BINS; i++)
         list_init(&r->watches[i]);
     timer_init(&r->group_timer, o->loop, on_group_timer, "reserve_group");
-    timer_init(&r->reload_timer, o->loop, on_reload_timer, "reserve_reload");
+    timer_init(&r->reload_timer, o->loop, reserve_reload_due, "reserve_reload");
     timer_init(&r->capacity.timer, o->loop, reserve_radius_timer, "reserve_radius");
     timer_init(&r->close_timer, o->loop, on_close_timer, "reserve_close");
     sem_start(&r->has_sem, o->loop, o->has_concurrency);
@@ -55,7 +53,8 @@ void reserve_destroy(struct reserve *r)
     sem_end(&r->has_sem);
     txn_destroy(r->txn);
     mem_free(mem, r->scan);
-    mem_free(mem, r->victims);
+    mem_free(mem, r->evict.victims);
+    mem_free(mem, r->doubts);
     mem_free(mem, r);
 }
 
@@ -74,7 +73,7 @@ static enum err read_meta(struct ldb *db, const char *name, uint64_t *out, struc
     return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
-static enum err read_counters(struct ldb *db, struct reserve_counters *c, struct error *err)
+enum err reserve_counters_read(struct ldb *db, struct reserve_counters *c, struct error *err)
 {
     uint64_t sum = 0;
     enum err rc = read_meta(db, "count", &c->count, err);
@@ -115,7 +114,7 @@ static enum err open_run(struct store_job *job, struct ldb *db, struct error *er
     struct reserve *r = container_of(job, struct reserve, life_job);
     uint64_t generation = 0, epoch = 0, radius = 0;
     enum err rc = slab_files_open(&r->files, r->options.slab_dir, err);
-    rc = rc ? rc : read_counters(db, &r->counters, err);
+    rc = rc ? rc : reserve_counters_read(db, &r->counters, err);
     rc = rc ? rc : read_meta(db, "epoch", &epoch, err);
     rc = rc ? rc : read_meta(db, "image", &generation, err);
     rc = rc ? rc : read_meta(db, "radius", &radius, err);
@@ -193,42 +192,6 @@ void reserve_open(struct reserve *r, reserve_cb *cb, void *ctx)
     store_write(r->options.store, &r->life_job, open_run, open_done);
 }
 
-/* What the index holds after a failed commit is not known until it is open again and read. */
-static enum err reload_run(struct store_job *job, struct ldb *db, struct error *err)
-{
-    struct reserve *r = container_of(job, struct reserve, life_job);
-    return read_counters(db, &r->counters, err);
-}
-
-static void reload_done(struct store_job *job, const struct error *err)
-{
-    struct reserve *r = container_of(job, struct reserve, life_job);
-    if (r->phase != RESERVE_OPEN)
-        return;
-    if (err) {
-        timer_set(&r->reload_timer, RELOAD_MS);
-        return;
-    }
-    r->suspect = false;
-    reserve_cache_build(r);
-    reserve_scan_next(r);
-}
-
-static void on_reload_timer(struct timer *t)
-{
-    struct reserve *r = container_of(t, struct reserve, reload_timer);
-    store_write(r->options.store, &r->life_job, reload_run, reload_done);
-}
-
-void reserve_suspect(struct reserve *r)
-{
-    if (r->suspect)
-        return;
-    r->suspect = true;
-    reserve_cache_drop(r);
-    timer_set(&r->reload_timer, RELOAD_MS);
-}
-
 /* Worker: nothing else happens any more. The record is written when the image is durable. */
 static enum err close_run(struct store_job *job, struct ldb *db UNUSED, struct error *err)
 {
@@ -241,6 +204,7 @@ static enum err close_run(struct store_job *job, struct ldb *db UNUSED, struct e
 static void closed(struct reserve *r, const struct error *err)
 {
     reserve_cache_drop(r);
+    reserve_doubts_forget(r);
     slab_map_destroy(r->map);
     slab_files_close(&r->files);
     r->map = NULL;
@@ -258,7 +222,8 @@ static void on_close_timer(struct timer *t)
 {
     struct reserve *r = container_of(t, struct reserve, close_timer);
     if (r->scan->out || r->trim_out || r->capacity.busy || work_pending(&r->populate) ||
-        work_pending(&r->life_job.work_) || deferred_pending(&r->life_job.later_)) {
+        work_pending(&r->reload_job.work_) || deferred_pending(&r->reload_job.later_) ||
+        list_linked(&r->reload_job.link_)) {
         timer_set(t, 1);
     } else if (hascache_state(r->cache) == HASCACHE_COMPLETE && !r->suspect) {
         do

@@ -108,6 +108,7 @@ struct reserve_item {
     uint64_t binid_;
     uint8_t bin_, freed_count_;
     bool committed_, slot_used_, replaces_;
+    bool frees_replaced_; /* freed_[0] is of the chunk that was replaced */
 };
 typedef void reserve_put_cb(struct reserve_put *req, const struct error *err);
 struct reserve_put {
@@ -118,8 +119,8 @@ struct reserve_put {
 };
 void reserve_put(struct reserve *r, struct reserve_put *req); /* cannot be canceled: it is short */
 
-/* Removes entries of one batch in bins below `bin` (RESERVE_BINS: all of them: the batch expired),
- * in the order of bin, address and stamp hash, at most count. */
+/* Removes entries of one batch in bins below `bin` (RESERVE_BINS: all of them: the batch expired):
+ * the first ones in the order of bin, address and stamp hash, at most count. */
 struct reserve_evict;
 typedef void reserve_evict_cb(struct reserve_evict *req, const struct error *err);
 struct reserve_evict {

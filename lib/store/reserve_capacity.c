@@ -117,6 +117,7 @@ void reserve_radius_timer(struct timer *t)
     bool idle = stored == c->stored_before;
     c->stored_before = stored;
     timer_set(t, LIMIT_RESERVE_RADIUS_MS);
+    reserve_scan_retry(r);
     if (c->busy || r->suspect || !idle || c->radius <= r->options.radius_min ||
         within >= r->options.capacity / 2)
         return;

@@ -1,21 +1,62 @@
-/* Eviction in steps: a write job chooses, the loop makes the has-cache forget, a second write job
+/* Eviction in steps. A write job chooses, the loop makes the has-cache forget, a second write job
  * deletes what still is as it was chosen. Choosing stands in the writers' lane, so that every put
- * it can see has told the cache already. */
+ * it can see has told the cache before the choice comes back.
+ *
+ * The first entries in the order of address are wanted, and a batch is walked in the order of its
+ * stamp indexes. So a large batch is counted by places first; what lies below the place where the
+ * count is reached goes in one walk, whatever its size, and only the entries of that place are
+ * looked for one step after the other. */
 #include "base/mem.h"
 #include "store/reserve_state.h"
 
-static store_run choose_run, delete_run;
-static store_done choose_done, delete_done;
+static store_run count_run, choose_run, delete_run;
+static store_done count_done, choose_done, delete_done;
 
 static struct reserve_evict *current(struct reserve *r)
 {
     return container_of(list_first(&r->evictions), struct reserve_evict, link_);
 }
 
-static void step(struct reserve *r)
+/* Of an entry: its bin, then the bits of its address behind those that all of the bin share. */
+static uint32_t place_of(const struct reserve_slot_of_index *s)
 {
-    r->victims_count = 0;
-    store_write(r->options.store, &r->evict_job, choose_run, choose_done);
+    uint32_t shared = MIN(s->bin + 1, OVERLAY_BIN_MAX);
+    uint32_t bits = (uint32_t)(be64_decode(s->address) << shared >> (64 - EVICT_PLACE_BITS));
+    return (uint32_t)s->bin << EVICT_PLACE_BITS | bits;
+}
+
+static void walk_begin(struct reserve *r)
+{
+    r->evict.after = key_of('S', bytes_of(current(r)->batch, 32), bytes_of("", 0));
+    r->evict.end = false;
+    r->evict.victims_count = 0;
+}
+
+static void choose(struct reserve *r)
+{
+    store_write(r->options.store, &r->evict.job, choose_run, choose_done);
+}
+
+static void begin(struct reserve *r)
+{
+    const struct reserve_evict *req = current(r);
+    struct reserve_eviction *e = &r->evict;
+    uint64_t below = 0;
+    for (uint8_t bin = 0; bin < req->bin; bin++)
+        below += r->counters.in_bin[bin];
+    walk_begin(r);
+    if (req->count >= below) { /* all go, whatever their order */
+        e->step = EVICT_SWEEP;
+        e->edge = EVICT_PLACES;
+        choose(r);
+    } else if (req->count <= LIMIT_RESERVE_EVICT_CHUNKS) {
+        e->step = EVICT_EDGE;
+        choose(r);
+    } else {
+        e->step = EVICT_COUNT;
+        memset(e->places, 0, sizeof(e->places));
+        store_read(r->options.store, &e->job, count_run, count_done);
+    }
 }
 
 void reserve_evict(struct reserve *r, struct reserve_evict *req)
@@ -26,7 +67,7 @@ void reserve_evict(struct reserve *r, struct reserve_evict *req)
     req->evicted = 0;
     list_append(&r->evictions, &req->link_);
     if (idle)
-        step(r);
+        begin(r);
 }
 
 static int compare(const struct reserve_victim *a, const struct reserve_victim *b)
@@ -69,86 +110,188 @@ static void keep_first(struct reserve_victim *heap, uint32_t *count, uint32_t ro
     }
 }
 
-/* Worker. The victims are the job's own. */
-static enum err choose_run(struct store_job *job, struct ldb *db, struct error *err)
+/* Worker. What one record of the walk means. */
+static void see(struct reserve *r, const struct reserve_evict *req, struct bytes key,
+                const struct reserve_slot_of_index *s, uint32_t room)
 {
-    struct reserve *r = container_of(job, struct reserve, evict_job);
+    struct reserve_eviction *e = &r->evict;
+    struct reserve_victim v = { .bin = s->bin };
+    if (s->bin >= req->bin)
+        return;
+    if (e->step == EVICT_COUNT) {
+        e->places[place_of(s)]++;
+        return;
+    }
+    memcpy(v.id.address, s->address, 32);
+    memcpy(v.id.batch, req->batch, 32);
+    memcpy(v.id.stamp_hash, s->stamp_hash, 32);
+    memcpy(v.index, key.data + 33, sizeof(v.index));
+    if (e->step == EVICT_EDGE)
+        keep_first(e->victims, &e->victims_count, room, &v);
+    else if (place_of(s) < e->edge)
+        e->victims[e->victims_count++] = v;
+}
+
+/* Worker. Goes on where the walk stopped; the eviction is the job's own. */
+static enum err walk(struct reserve *r, struct ldb *db, struct error *err)
+{
     const struct reserve_evict *req = current(r);
+    struct reserve_eviction *e = &r->evict;
     uint32_t room = (uint32_t)MIN(req->count - req->evicted, LIMIT_RESERVE_EVICT_CHUNKS);
-    struct reserve_key from = key_of('S', bytes_of(req->batch, 32), bytes_of("", 0));
     struct ldb_iter *it = ldb_iter_open(db, NULL, false);
     enum err rc = ERR_OK;
-    for (ldb_iter_seek(it, key_bytes(&from)); room > 0 && ldb_iter_valid(it); ldb_iter_next(it)) {
+    ldb_iter_seek(it, key_bytes(&e->after));
+    for (uint32_t seen = 0; ldb_iter_valid(it); ldb_iter_next(it)) {
         struct bytes key = ldb_iter_key(it), value = ldb_iter_value(it);
         struct reserve_slot_of_index s;
-        struct reserve_victim v = { .removed = false };
-        if (key.size != 41 || memcmp(key.data, from.bytes, from.size))
+        e->end = key.size != 41 || key.data[0] != 'S' || memcmp(key.data + 1, req->batch, 32);
+        if (e->end || seen++ == LIMIT_RESERVE_EVICT_WALK ||
+            (e->step == EVICT_SWEEP && e->victims_count == room))
             break;
-        if (value.size != S_VALUE_BYTES) {
-            rc = error_set(err, ERR_CORRUPT, "a stamp index record has a wrong size");
+        if (bytes_equal(key, key_bytes(&e->after)))
+            continue;
+        e->after = key_of('S', bytes_of(key.data + 1, 32), bytes_of(key.data + 33, 8));
+        if (value.size == S_VALUE_BYTES)
+            s_value_decode(&s, value.data);
+        if (value.size != S_VALUE_BYTES || s.bin >= RESERVE_BINS) {
+            rc = error_set(err, ERR_CORRUPT, "a stamp index record is damaged");
             break;
         }
-        s_value_decode(&s, value.data);
-        if (s.bin >= req->bin)
-            continue;
-        memcpy(v.id.address, s.address, 32);
-        memcpy(v.id.batch, req->batch, 32);
-        memcpy(v.id.stamp_hash, s.stamp_hash, 32);
-        memcpy(v.index, key.data + 33, sizeof(v.index));
-        v.bin = s.bin;
-        keep_first(r->victims, &r->victims_count, room, &v);
-        if (req->bin == RESERVE_BINS && r->victims_count == room)
-            break; /* all go: any order will do */
+        see(r, req, key, &s, room);
     }
-    if (!rc && !ldb_iter_valid(it))
+    if (!rc && !ldb_iter_valid(it)) {
+        e->end = true;
         rc = ldb_iter_status(it, err);
+    }
     ldb_iter_close(it);
     return rc;
+}
+
+static enum err count_run(struct store_job *job, struct ldb *db, struct error *err)
+{
+    return walk(container_of(job, struct reserve, evict.job), db, err);
+}
+
+static enum err choose_run(struct store_job *job, struct ldb *db, struct error *err)
+{
+    return walk(container_of(job, struct reserve, evict.job), db, err);
 }
 
 static void finish(struct reserve *r, const struct error *err)
 {
     struct reserve_evict *req = current(r);
+    r->evict.victims_count = 0;
     list_remove(&req->link_);
     r->requests--;
     if (req != &r->capacity.evict)
         r->stats.evicted_asked += req->evicted;
     if (!list_empty(&r->evictions))
-        step(r);
+        begin(r);
     req->cb(req, err);
+}
+
+/* The place in which the count is reached. */
+static uint32_t edge_of(const struct reserve_eviction *e, uint64_t count)
+{
+    uint64_t sum = 0;
+    uint32_t place = 0;
+    while (place < EVICT_PLACES && (sum += e->places[place]) <= count)
+        place++;
+    return place;
+}
+
+static void count_done(struct store_job *job, const struct error *err)
+{
+    struct reserve *r = container_of(job, struct reserve, evict.job);
+    struct reserve_eviction *e = &r->evict;
+    if (err) {
+        finish(r, err);
+    } else if (!e->end) {
+        store_read(r->options.store, &e->job, count_run, count_done);
+    } else {
+        e->step = EVICT_SWEEP;
+        e->edge = edge_of(e, current(r)->count);
+        walk_begin(r);
+        choose(r);
+    }
+}
+
+/* Nothing more is to be had from this walk. */
+static void walked(struct reserve *r)
+{
+    struct reserve_eviction *e = &r->evict;
+    if (e->step == EVICT_SWEEP && e->edge < EVICT_PLACES) {
+        e->step = EVICT_EDGE;
+        walk_begin(r);
+        choose(r);
+    } else {
+        finish(r, NULL);
+    }
 }
 
 static void choose_done(struct store_job *job, const struct error *err)
 {
-    struct reserve *r = container_of(job, struct reserve, evict_job);
-    if (err || r->victims_count == 0) {
+    struct reserve *r = container_of(job, struct reserve, evict.job);
+    struct reserve_eviction *e = &r->evict;
+    bool part = !e->end && (e->step == EVICT_EDGE || e->victims_count == 0);
+    if (err) {
         finish(r, err);
-        return;
+    } else if (part) {
+        choose(r);
+    } else if (e->victims_count == 0) {
+        walked(r);
+    } else {
+        for (uint32_t i = 0; i < e->victims_count; i++)
+            reserve_cache_remove(r, &e->victims[i].id);
+        err_ignore(txn_reach(r->txn, TXN_CACHE_FORGOT, NULL));
+        e->deleting = true;
+        e->waits = r->txn_out;
+        if (!e->waits)
+            reserve_evict_delete(r);
     }
-    for (uint32_t i = 0; i < r->victims_count; i++)
-        reserve_cache_remove(r, &r->victims[i].id);
-    store_write(r->options.store, &r->evict_job, delete_run, delete_done);
+}
+
+void reserve_evict_delete(struct reserve *r)
+{
+    assert(r->evict.deleting && !r->txn_out);
+    r->evict.waits = false;
+    r->txn_out = true;
+    r->txn->refuse = r->suspect;
+    store_write(r->options.store, &r->evict.job, delete_run, delete_done);
+}
+
+/* What a put replaced is not put back into the cache when the delete fails. */
+void reserve_evict_replaced(struct reserve *r, const struct chunk_id *id)
+{
+    struct reserve_eviction *e = &r->evict;
+    for (uint32_t i = 0; e->deleting && i < e->victims_count; i++)
+        if (!memcmp(&e->victims[i].id, id, sizeof(*id)))
+            e->victims[i].replaced = true;
 }
 
 /* Worker. One write batch if it fits; victims are the job's own, counters are read. */
 static enum err delete_run(struct store_job *job, struct ldb *db, struct error *err)
 {
-    struct reserve *r = container_of(job, struct reserve, evict_job);
+    struct reserve *r = container_of(job, struct reserve, evict.job);
+    struct reserve_eviction *e = &r->evict;
     uint32_t durable = 0;
     enum err rc = ERR_OK;
-    if (r->suspect)
+    if (r->txn->refuse)
         return error_set(err, ERR_IO, "the reserve is read again after a failed write");
     txn_begin(r->txn, job, db, &r->counters);
-    for (uint32_t i = 0; !rc && i < r->victims_count; i++) {
+    for (uint32_t i = 0; !rc && i < e->victims_count; i++) {
         if (txn_is_full(r->txn)) {
             rc = txn_commit(r->txn, err);
             durable = rc ? durable : i;
         }
-        rc = rc ? rc : txn_remove(r->txn, &r->victims[i], err);
+        rc = rc ? rc : txn_remove(r->txn, &e->victims[i], err);
     }
     rc = rc ? rc : txn_commit(r->txn, err);
-    for (uint32_t i = durable; rc && i < r->victims_count; i++)
-        r->victims[i].removed = r->victims[i].freed = false;
+    for (uint32_t i = durable; rc && i < e->victims_count; i++) {
+        struct reserve_victim *v = &e->victims[i];
+        v->doubtful = v->freed && r->txn->commit_failed;
+        v->removed = v->freed = false;
+    }
     return rc;
 }
 
@@ -173,27 +316,45 @@ void reserve_trim(struct reserve *r)
     store_write(r->options.store, &r->trim_job, trim_run, trim_done);
 }
 
+/* The loop's part of one victim. */
+static void settle_victim(struct reserve *r, const struct reserve_victim *v, bool kept)
+{
+    if (v->freed)
+        reserve_free_slots(r, &v->ref, 1);
+    if (v->doubtful)
+        reserve_doubt(r, v->id.address, v->ref);
+    if (kept && !v->removed && !v->replaced)
+        reserve_cache_add(r, &v->id); /* a failed write kept it */
+}
+
 static void delete_done(struct store_job *job, const struct error *err)
 {
-    struct reserve *r = container_of(job, struct reserve, evict_job);
+    struct reserve *r = container_of(job, struct reserve, evict.job);
+    struct reserve_eviction *e = &r->evict;
     struct reserve_evict *req = current(r);
     bool ran = r->txn->job == job; /* the store may have refused before */
+    bool commit_failed = ran && r->txn->commit_failed;
     r->txn->job = NULL;
     if (ran)
         r->counters = r->txn->committed;
-    for (uint32_t i = 0; i < r->victims_count; i++) {
-        const struct reserve_victim *v = &r->victims[i];
-        req->evicted += v->removed;
-        if (v->freed)
-            reserve_free_slots(r, &v->ref, 1);
-        if (err && !v->removed && !(ran && r->txn->commit_failed))
-            reserve_cache_add(r, &v->id); /* a failed write kept it */
+    for (uint32_t i = 0; i < e->victims_count; i++) {
+        req->evicted += e->victims[i].removed;
+        settle_victim(r, &e->victims[i], err && !commit_failed);
     }
-    if (ran && r->txn->commit_failed)
+    err_ignore(txn_reach(r->txn, TXN_SLOTS_FREED, NULL));
+    e->deleting = r->txn_out = false;
+    e->victims_count = 0;
+    if (commit_failed)
         reserve_suspect(r);
+    reserve_put_start(r);
     reserve_trim(r);
-    if (err || req->evicted >= req->count)
+    if (err || req->evicted >= req->count) {
         finish(r, err);
-    else
-        step(r);
+    } else if (e->step == EVICT_SWEEP && e->end) {
+        walked(r);
+    } else {
+        if (e->step == EVICT_EDGE)
+            walk_begin(r);
+        choose(r);
+    }
 }

@@ -6,6 +6,8 @@
 static enum err group_run(struct store_job *job, struct ldb *db, struct error *err);
 static store_done group_done;
 
+static const struct slab_ref no_slot = { UINT32_MAX, UINT32_MAX };
+
 void reserve_put(struct reserve *r, struct reserve_put *req)
 {
     assert(r->phase == RESERVE_OPEN && req->cb);
@@ -16,8 +18,9 @@ void reserve_put(struct reserve *r, struct reserve_put *req)
         assert(item->data.size <= SLAB_DATA_BYTES_MAX);
         item->outcome = RESERVE_FAILED;
         item->bin_ = (uint8_t)overlay_proximity(r->overlay, item->id.address);
-        item->committed_ = item->slot_used_ = item->replaces_ = false;
+        item->committed_ = item->slot_used_ = item->replaces_ = item->frees_replaced_ = false;
         item->freed_count_ = 0;
+        item->slot_ = no_slot;
     }
     list_append(&r->puts, &req->link_);
     r->waiting_items += req->count;
@@ -33,9 +36,10 @@ static bool take_slots(struct reserve *r, struct reserve_put *req)
     for (uint32_t i = 0; i < req->count; i++) {
         if (slab_map_take(r->map, &req->items[i].slot_))
             continue;
-        while (i-- > 0)
+        while (i-- > 0) {
             slab_map_untake(r->map, req->items[i].slot_);
-        req->items[0].slot_.slab = UINT32_MAX; /* alone in a group it fails with this */
+            req->items[i].slot_ = no_slot; /* alone in a group it fails with this */
+        }
         return false;
     }
     return true;
@@ -43,7 +47,7 @@ static bool take_slots(struct reserve *r, struct reserve_put *req)
 
 void reserve_put_start(struct reserve *r)
 {
-    if (r->group_out || list_empty(&r->puts))
+    if (r->txn_out || list_empty(&r->puts))
         return;
     uint32_t items = 0;
     timer_set(&r->group_timer, 0);
@@ -57,7 +61,8 @@ void reserve_put_start(struct reserve *r)
         r->waiting_items -= req->count;
         items += req->count;
     }
-    r->group_out = true;
+    r->group_out = r->txn_out = true;
+    r->txn->refuse = r->suspect;
     store_write(r->options.store, &r->group_job, group_run, group_done);
 }
 
@@ -74,7 +79,7 @@ static void mark_committed(struct reserve *r)
 static enum err group_run(struct store_job *job, struct ldb *db, struct error *err)
 {
     struct reserve *r = container_of(job, struct reserve, group_job);
-    if (r->suspect)
+    if (r->txn->refuse)
         return error_set(err, ERR_IO, "the reserve is read again after a failed write");
     txn_begin(r->txn, job, db, &r->counters);
     for (struct list *at = r->group.next; at != &r->group; at = at->next) {
@@ -99,21 +104,38 @@ static enum err group_run(struct store_job *job, struct ldb *db, struct error *e
     return rc;
 }
 
+/* The index may or may not name its slot, and those that it was to free. */
+static void doubt_item(struct reserve *r, const struct reserve_item *item)
+{
+    for (uint8_t i = 0; i < item->freed_count_; i++) {
+        bool of_replaced = i == 0 && item->frees_replaced_;
+        reserve_doubt(r, of_replaced ? item->replaced_.address : item->id.address, item->freed_[i]);
+    }
+    if (item->slot_used_)
+        reserve_doubt(r, item->id.address, item->slot_);
+    else
+        slab_map_untake(r->map, item->slot_);
+}
+
 /* The loop's part of one item, in the order of the puts. */
-static void settle_item(struct reserve *r, struct reserve_item *item, uint32_t *bins)
+static void settle_item(struct reserve *r, struct reserve_item *item, bool commit_failed,
+                        uint32_t *bins)
 {
     bool stored = item->committed_ && item->outcome == RESERVE_STORED;
-    bool keep = item->slot_used_ && r->txn->commit_failed; /* the index may name it */
+    bool doubtful = !item->committed_ && item->outcome == RESERVE_STORED && commit_failed;
     if (!item->committed_)
         item->outcome = RESERVE_FAILED;
     r->stats.put_outcomes[item->outcome]++;
-    if (!stored) {
-        if (!keep)
-            slab_map_untake(r->map, item->slot_);
+    if (doubtful)
+        doubt_item(r, item);
+    else if (!stored)
+        slab_map_untake(r->map, item->slot_);
+    if (!stored)
         return;
-    }
-    if (item->replaces_)
+    if (item->replaces_) {
         reserve_cache_remove(r, &item->replaced_);
+        reserve_evict_replaced(r, &item->replaced_);
+    }
     reserve_cache_add(r, &item->id);
     if (!item->slot_used_)
         slab_map_untake(r->map, item->slot_);
@@ -144,25 +166,31 @@ static void group_done(struct store_job *job, const struct error *err)
     list_init(&group);
     list_move_all(&group, &r->group);
     bool ran = r->txn->job == job; /* the store may have refused before */
+    bool commit_failed = ran && r->txn->commit_failed;
     r->txn->job = NULL;
     if (ran)
         r->counters = r->txn->committed;
     for (struct list *at = group.next; at != &group; at = at->next) {
         struct reserve_put *req = container_of(at, struct reserve_put, link_);
         for (uint32_t i = 0; i < req->count; i++)
-            settle_item(r, &req->items[i], &bins);
+            settle_item(r, &req->items[i], commit_failed, &bins);
     }
+    err_ignore(txn_reach(r->txn, TXN_CACHE_TOLD, NULL));
     r->stats.put_groups++;
-    r->group_out = false;
-    if (ran && r->txn->commit_failed)
+    r->group_out = r->txn_out = false;
+    if (commit_failed)
         reserve_suspect(r);
-    reserve_put_start(r);
+    if (r->evict.waits)
+        reserve_evict_delete(r);
+    else
+        reserve_put_start(r);
     while (!list_empty(&group)) {
         struct reserve_put *req = container_of(list_first(&group), struct reserve_put, link_);
         list_remove(&req->link_);
         r->requests--;
         req->cb(req, err);
     }
+    err_ignore(txn_reach(r->txn, TXN_ANSWERED, NULL));
     wake(r, bins);
     reserve_capacity_check(r);
 }

@@ -240,6 +240,16 @@ static void replay_some(struct deferred *d)
     reserve_scan_next(r);
 }
 
+/* The index could not be read, or there was no memory: it may be better now. */
+void reserve_scan_retry(struct reserve *r)
+{
+    if (r->suspect)
+        return;
+    r->scan_failed = false;
+    reserve_cache_build(r);
+    reserve_scan_next(r);
+}
+
 void reserve_free_slots(struct reserve *r, const struct slab_ref *refs, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)

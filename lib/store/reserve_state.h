@@ -2,7 +2,9 @@
  *
  * The struct behind reserve.h, for the files of its implementation: reserve.c (life), reserve_put.c
  * (groups), reserve_has.c, reserve_read.c (get, list), reserve_evict.c, reserve_scan.c (slots and
- * cache from the index, image). Thread: loop only; what a job touches is said at the job.
+ * cache from the index, image), reserve_suspect.c (after a failed commit).
+ * Thread: loop only; what a job touches is said at the job. A lane starts its next job before the
+ * callback of the one before, so what two kinds of jobs share (the txn) is given out on the loop.
  */
 #ifndef LARDER_STORE_RESERVE_STATE_H
 #define LARDER_STORE_RESERVE_STATE_H
@@ -39,6 +41,38 @@ struct reserve_capacity {
     bool busy, found;
 };
 
+/* How the first of the evictions goes on. Entries are told apart by place: bin, then the bits of
+ * the address behind those that the bin shares, so that places are in the order of bin and address.
+ */
+enum {
+    EVICT_PLACE_BITS = 10,
+    EVICT_PLACES = RESERVE_BINS << EVICT_PLACE_BITS,
+};
+enum evict_step {
+    EVICT_COUNT, /* how many entries lie in each place */
+    EVICT_SWEEP, /* what lies in places that go as a whole, in the order of the walk */
+    EVICT_EDGE,  /* the rest: the first ones, walk by walk */
+};
+struct reserve_eviction {
+    struct store_job job;
+    enum evict_step step;
+    struct reserve_key after; /* the last key of the walk; the batch alone: at its beginning */
+    bool end;                 /* of the batch */
+    bool waits;               /* victims are chosen, and the txn is out */
+    bool deleting;            /* from the choice to the answer of the delete */
+    uint32_t edge;            /* places below it go as a whole */
+    struct reserve_victim *victims; /* owned; LIMIT_RESERVE_EVICT_CHUNKS */
+    uint32_t victims_count;
+    uint32_t places[EVICT_PLACES];
+};
+
+/* A slot of a commit that failed: which of its two owners has it is seen when the index is read. */
+struct reserve_doubt {
+    uint8_t address[32];
+    struct slab_ref ref;
+    bool named;
+};
+
 enum reserve_phase { RESERVE_CLOSED, RESERVE_OPENING, RESERVE_OPEN, RESERVE_CLOSING };
 
 struct reserve {
@@ -64,14 +98,13 @@ struct reserve {
     struct list puts, group; /* waiting; in the group under way */
     uint32_t waiting_items;
     bool group_out;
+    bool txn_out; /* a write job has the txn, until its callback on the loop */
     struct timer group_timer;
     struct store_job group_job;
     struct list watches[RESERVE_BINS];
 
     struct list evictions; /* the first one is under way */
-    struct store_job evict_job;
-    struct reserve_victim *victims; /* owned; LIMIT_RESERVE_EVICT_CHUNKS */
-    uint32_t victims_count;
+    struct reserve_eviction evict;
 
     struct reserve_capacity capacity;
 
@@ -82,6 +115,10 @@ struct reserve {
 
     bool suspect; /* a commit failed: what the index holds is not known until it is read again */
     struct timer reload_timer, close_timer;
+    struct store_job reload_job;
+    struct reserve_counters reloaded; /* by that job */
+    struct reserve_doubt *doubts;     /* owned; NULL: none */
+    uint32_t doubts_count;
 
     struct store_job life_job; /* opening, reloading and closing */
     struct hascache_image image;
@@ -95,7 +132,14 @@ struct reserve {
 /* reserve.c */
 enum err reserve_meta_write(struct store_job *job, const char *name, uint64_t value,
                             struct error *err); /* worker; zero: the record goes */
-void reserve_suspect(struct reserve *r);        /* a commit failed */
+enum err reserve_counters_read(struct ldb *db, struct reserve_counters *c,
+                               struct error *err); /* worker */
+
+/* reserve_suspect.c */
+void reserve_suspect(struct reserve *r); /* a commit failed */
+void reserve_doubt(struct reserve *r, const uint8_t *address, struct slab_ref ref);
+void reserve_reload_due(struct timer *t);
+void reserve_doubts_forget(struct reserve *r);
 
 /* reserve_capacity.c */
 void reserve_capacity_check(struct reserve *r); /* after every change of the count */
@@ -111,9 +155,12 @@ void reserve_cache_add(struct reserve *r, const struct chunk_id *id);
 void reserve_cache_drop(struct reserve *r);  /* off, whatever it was */
 void reserve_cache_build(struct reserve *r); /* from the index, if it is wanted and has room */
 void reserve_scan_next(struct reserve *r);   /* goes on with what is still to be read */
+void reserve_scan_retry(struct reserve *r);  /* what failed before */
 
 /* reserve_put.c, reserve_evict.c */
 void reserve_put_start(struct reserve *r);
+void reserve_evict_delete(struct reserve *r); /* what was chosen, when the txn is there */
+void reserve_evict_replaced(struct reserve *r, const struct chunk_id *id); /* by a put */
 void reserve_trim(struct reserve *r);
 void reserve_free_slots(struct reserve *r, const struct slab_ref *refs, uint32_t count);
 

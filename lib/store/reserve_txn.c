@@ -263,6 +263,7 @@ enum err txn_put(struct reserve_txn *t, struct reserve_item *item, struct error 
         rc = remove_entry(t, &index, &s, &item->freed_[0], &freed, err);
         item->freed_count_ = freed;
         item->replaces_ = true;
+        item->frees_replaced_ = freed;
         memcpy(item->replaced_.address, s.address, 32);
         memcpy(item->replaced_.batch, item->id.batch, 32);
         memcpy(item->replaced_.stamp_hash, s.stamp_hash, 32);
@@ -276,7 +277,10 @@ enum err txn_remove(struct reserve_txn *t, struct reserve_victim *v, struct erro
 {
     struct reserve_slot_of_index s;
     struct reserve_key index = key_index(v->id.batch, v->index);
-    enum err rc = read_index(t, &index, &s, err);
+    enum err rc = txn_reach(t, TXN_REMOVING, err);
+    if (rc)
+        return rc;
+    rc = read_index(t, &index, &s, err);
     if (rc)
         return rc == ERR_NOT_FOUND ? ERR_OK : rc;
     if (memcmp(s.address, v->id.address, 32) || memcmp(s.stamp_hash, v->id.stamp_hash, 32))
@@ -301,19 +305,33 @@ static enum err put_counters(struct reserve_txn *t, struct error *err)
     return rc ? rc : put(t, key_meta("count"), bytes_of(raw, 8), err);
 }
 
-enum err txn_commit(struct reserve_txn *t, struct error *err)
+enum err txn_reach(const struct reserve_txn *t, enum txn_moment moment, struct error *err)
 {
-    enum err rc = t->fault == TXN_SKIP_SLAB_SYNC ? ERR_OK : slab_files_sync(t->files, err);
-    if (t->bins_changed == 0)
-        return rc;
-    rc = rc ? rc : put_counters(t, err);
-    if (rc)
-        return rc;
+    return t->probe ? t->probe(moment, err) : ERR_OK;
+}
+
+static enum err commit_batch(struct reserve_txn *t, struct error *err)
+{
+    enum err rc = ERR_OK;
     if (t->fault != TXN_LOSE_COMMIT)
         rc = store_commit(t->job, t->batch, t->fault != TXN_SKIP_BATCH_SYNC, err);
+    rc = rc ? rc : txn_reach(t, TXN_BATCH_SYNCED, err);
     if (t->fault >= TXN_LOSE_COMMIT)
         rc = error_set(err, ERR_IO, "a test wants this commit to fail");
     t->commit_failed = rc != ERR_OK;
+    return rc;
+}
+
+enum err txn_commit(struct reserve_txn *t, struct error *err)
+{
+    enum err rc = txn_reach(t, TXN_SLOTS_WRITTEN, err);
+    if (!rc && t->fault != TXN_SKIP_SLAB_SYNC)
+        rc = slab_files_sync(t->files, err);
+    rc = rc ? rc : txn_reach(t, TXN_SLOTS_SYNCED, err);
+    if (rc || t->bins_changed == 0)
+        return rc;
+    rc = put_counters(t, err);
+    rc = rc ? rc : commit_batch(t, err);
     if (rc)
         return rc;
     t->committed = t->now;

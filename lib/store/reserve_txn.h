@@ -33,6 +33,21 @@ enum txn_fault {
     TXN_HIDE_COMMIT, /* fails, and all of it is there */
 };
 
+/* Moments between what must happen in order. A test may end the process there, or fail what can
+ * fail: on the loop an error is ignored. */
+enum txn_moment {
+    TXN_SLOTS_WRITTEN, /* worker */
+    TXN_SLOTS_SYNCED,
+    TXN_BATCH_SYNCED,
+    TXN_CACHE_TOLD, /* loop, puts: cache and counters are changed */
+    TXN_ANSWERED,
+    TXN_CACHE_FORGOT, /* loop, eviction: before its batch */
+    TXN_REMOVING,     /* worker, eviction */
+    TXN_SLOTS_FREED,  /* loop, eviction */
+    TXN_MOMENTS
+};
+typedef enum err txn_probe(enum txn_moment moment, struct error *err);
+
 struct reserve_txn {
     struct mem_owner *mem; /* borrowed */
     struct ldb_batch *batch;
@@ -42,7 +57,9 @@ struct reserve_txn {
     struct reserve_counters now, committed;
     uint32_t bins_changed; /* bit per bin */
     bool commit_failed;    /* the store may or may not hold the last batch */
+    bool refuse;           /* set by the loop: the index is not known, nothing may be written */
     enum txn_fault fault;
+    txn_probe *probe; /* tests only; NULL: none */
     struct overlay_row rows[TXN_ROWS];
     uint16_t table[2 * TXN_ROWS]; /* number of a row + 1, open addressing */
     uint32_t rows_used, values_used;
@@ -67,9 +84,12 @@ struct reserve_victim {
     uint8_t index[STAMP_INDEX_BYTES];
     uint8_t bin;
     bool removed, freed; /* out */
-    struct slab_ref ref; /* out: when freed */
+    bool doubtful;       /* out: it was to be freed, and the commit failed */
+    bool replaced;       /* by a put, since it was chosen; the loop's */
+    struct slab_ref ref; /* out: when freed or doubtful */
 };
 enum err txn_remove(struct reserve_txn *t, struct reserve_victim *v, struct error *err);
+enum err txn_reach(const struct reserve_txn *t, enum txn_moment moment, struct error *err);
 /* Bodies first, then the batch, both synced. */
 enum err txn_commit(struct reserve_txn *t, struct error *err);
 

@@ -150,6 +150,11 @@ void slab_map_derived(struct slab_map *m)
 void slab_map_free(struct slab_map *m, struct slab_ref ref)
 {
     struct limbo *l = &m->limbo[m->now];
+    bool quiet = l->readers == 0 && m->limbo[!m->now].readers == 0;
+    if (quiet && !m->deriving) { /* what waited has been settled */
+        clear(m, ref);
+        return;
+    }
     if (l->count == l->room) {
         uint32_t room = l->room ? 2 * l->room : 64;
         struct slab_ref *more = l->refs ? mem_try_realloc(m->mem, l->refs, room * sizeof(*more))

@@ -71,9 +71,8 @@ static void world_cb(void *ctx, const struct error *err)
     world_arrived(ctx, err);
 }
 
-void world_open(struct world *w, enum reserve_cache cache)
+static void stores_start(struct world *w)
 {
-    static const uint8_t overlay[OVERLAY_BYTES] = { 0x80 };
     const struct stores_options stores = { .data_dir = w->dir,
                                            .loop = w->loop,
                                            .work = w->pool,
@@ -86,6 +85,19 @@ void world_open(struct world *w, enum reserve_cache cache)
     w->waits = 1;
     stores_open(w->stores, world_cb, w);
     check(!world_await(w), w->err.text);
+}
+
+static void stores_end(struct world *w)
+{
+    w->waits = 1;
+    stores_close(w->stores, world_cb, w);
+    check(!world_await(w), w->err.text);
+    stores_destroy(w->stores);
+}
+
+static enum err reserve_start(struct world *w, enum reserve_cache cache)
+{
+    static const uint8_t overlay[OVERLAY_BYTES] = { 0x80 };
     w->options = (struct reserve_options){ .loop = w->loop,
                                            .work = w->pool,
                                            .store = stores_find(w->stores, "reserve"),
@@ -97,10 +109,35 @@ void world_open(struct world *w, enum reserve_cache cache)
                                            .cache = cache,
                                            .has_concurrency = 4,
                                            .restored_ns = w->restored_ns };
-    check(!reserve_create(&w->reserve, &w->options, &err), err.text);
+    enum err rc = reserve_create(&w->reserve, &w->options, &w->err);
+    if (rc)
+        return rc;
     w->waits = 1;
     reserve_open(w->reserve, world_cb, w);
-    check(!world_await(w), w->err.text);
+    return world_await(w);
+}
+
+void world_open(struct world *w, enum reserve_cache cache)
+{
+    stores_start(w);
+    check(!reserve_start(w, cache), w->err.text);
+}
+
+enum err world_try_open(struct world *w, enum reserve_cache cache, uint64_t refuse_nth)
+{
+    stores_start(w);
+    w->reserve = NULL;
+    mem_fault_at(refuse_nth);
+    enum err rc = reserve_start(w, cache);
+    mem_fault_at(0);
+    if (!rc)
+        return ERR_OK;
+    reserve_destroy(w->reserve);
+    stores_end(w);
+    check(mem_plan_find(w->plan, "hascache")->used_bytes == 0 &&
+              mem_plan_find(w->plan, "putqueue")->used_bytes == 0,
+          "all is given back");
+    return rc;
 }
 
 void world_close(struct world *w)
@@ -109,10 +146,7 @@ void world_close(struct world *w)
     reserve_close(w->reserve, world_cb, w);
     check(!world_await(w), w->err.text);
     reserve_destroy(w->reserve);
-    w->waits = 1;
-    stores_close(w->stores, world_cb, w);
-    check(!world_await(w), w->err.text);
-    stores_destroy(w->stores);
+    stores_end(w);
 }
 
 struct world_tick {
@@ -199,11 +233,15 @@ static void world_has_cb(struct reserve_has *req, const struct error *err)
 bool world_has(struct world *w, const struct chunk_spec *spec)
 {
     static struct chunk c;
+    chunk_make(&c, spec);
+    return world_has_id(w, &c.item.id);
+}
+
+bool world_has_id(struct world *w, const struct chunk_id *id)
+{
     static struct world_has h;
     uint8_t have[1] = { 0xff };
-    chunk_make(&c, spec);
-    h = (struct world_has){ { .ids = &c.item.id, .count = 1, .have = have, .cb = world_has_cb },
-                            w };
+    h = (struct world_has){ { .ids = id, .count = 1, .have = have, .cb = world_has_cb }, w };
     w->waits = 1;
     reserve_has(w->reserve, &h.has);
     check(!world_await(w), w->err.text);
@@ -269,7 +307,7 @@ static void world_evict_cb(struct reserve_evict *req, const struct error *err)
     world_arrived(container_of(req, struct world_evict, evict)->world, err);
 }
 
-uint64_t world_evict(struct world *w, uint32_t batch, uint8_t bin, uint64_t count)
+static enum err evict(struct world *w, uint32_t batch, uint8_t bin, uint64_t count, uint64_t *out)
 {
     static struct chunk c;
     chunk_make(&c, &(struct chunk_spec){ .batch = batch });
@@ -277,8 +315,24 @@ uint64_t world_evict(struct world *w, uint32_t batch, uint8_t bin, uint64_t coun
     memcpy(e.evict.batch, c.batch, 32);
     w->waits = 1;
     reserve_evict(w->reserve, &e.evict);
-    check(!world_await(w), w->err.text);
-    return e.evict.evicted;
+    enum err rc = world_await(w);
+    *out = e.evict.evicted;
+    return rc;
+}
+
+uint64_t world_evict(struct world *w, uint32_t batch, uint8_t bin, uint64_t count)
+{
+    uint64_t evicted;
+    check(!evict(w, batch, bin, count, &evicted), w->err.text);
+    return evicted;
+}
+
+enum err world_try_evict(struct world *w, uint32_t batch, uint8_t bin, uint64_t count)
+{
+    uint64_t evicted;
+    enum err rc = evict(w, batch, bin, count, &evicted);
+    check(!rc || evicted == 0, "none, and an error");
+    return rc;
 }
 
 uint64_t world_check(struct world *w)
@@ -318,4 +372,26 @@ uint64_t world_check(struct world *w)
     check(!w->reserve->cache || s.cache != HASCACHE_COMPLETE || s.cache_entries == all,
           "the cache has no more");
     return all;
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+    return memcmp(a, b, 32);
+}
+
+uint64_t world_addresses(struct world *w)
+{
+    static struct reserve_entry entries[8192];
+    static uint8_t addresses[8192][32];
+    uint64_t all = 0, different = 0;
+    for (uint8_t bin = 0; bin < RESERVE_BINS; bin++) {
+        uint32_t n = world_list(w, bin, 0, entries, ARRAY_SIZE(entries));
+        check(all + n <= ARRAY_SIZE(addresses), "few enough");
+        for (uint32_t i = 0; i < n; i++)
+            memcpy(addresses[all++], entries[i].id.address, 32);
+    }
+    qsort(addresses, all, 32, compare_addresses);
+    for (uint64_t i = 0; i < all; i++)
+        different += i == 0 || memcmp(addresses[i], addresses[i - 1], 32) != 0;
+    return different;
 }

@@ -46,6 +46,8 @@ void world_teardown(struct world *w);
 /* Runs the loop until every callback has come. */
 enum err world_await(struct world *w);
 void world_open(struct world *w, enum reserve_cache cache);
+/* The same with the n-th take of memory refused; after an error nothing is open. */
+enum err world_try_open(struct world *w, enum reserve_cache cache, uint64_t refuse_nth);
 void world_close(struct world *w);
 void world_pause(struct world *w, uint64_t ms);
 /* Until slots are derived and the cache is not building any more. */
@@ -53,14 +55,17 @@ void world_settle(struct world *w);
 void chunk_make(struct chunk *c, const struct chunk_spec *spec);
 enum reserve_outcome world_put(struct world *w, const struct chunk_spec *spec);
 bool world_has(struct world *w, const struct chunk_spec *spec);
+bool world_has_id(struct world *w, const struct chunk_id *id);
 /* ERR_OK: body and stamp are those of spec. */
 enum err world_get(struct world *w, const struct chunk_spec *spec, uint32_t content);
 uint32_t world_list(struct world *w, uint8_t bin, uint64_t from, struct reserve_entry *entries,
                     uint32_t room);
 uint64_t world_evict(struct world *w, uint32_t batch, uint8_t bin, uint64_t count);
+enum err world_try_evict(struct world *w, uint32_t batch, uint8_t bin, uint64_t count);
 /* The invariants that can be seen from outside: every entry has its body (I1, a wrong or shared
  * slot fails the sum or the address), counts agree with the entries (I4), the cache has what is in
  * 'B' (I3), no slot is leaked. Returns the number of entries. */
 uint64_t world_check(struct world *w);
+uint64_t world_addresses(struct world *w); /* different ones, of at most 8192 entries */
 
 #endif

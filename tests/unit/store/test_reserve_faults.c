@@ -1,0 +1,316 @@
+/* What goes wrong between the steps of a put or an eviction, where it may: an error at each moment,
+ * each allocation refused, several writers' jobs at once. */
+#include "reserve_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/prng.h"
+#include "store/reserve_state.h"
+
+static const char *dir_of(const char *name)
+{
+    static char dir[256];
+    snprintf(dir, sizeof(dir), "%s/%s", unit_temp_dir(), name);
+    return dir;
+}
+
+static uint64_t slots_used(const struct world *w)
+{
+    struct reserve_status s;
+    reserve_status(w->reserve, &s);
+    return s.slots_used;
+}
+
+static void start(struct world *w, const char *name)
+{
+    world_setup(w, dir_of(name));
+    world_open(w, RESERVE_CACHE_AUTO);
+    world_settle(w);
+}
+
+static void end(struct world *w)
+{
+    world_close(w);
+    world_teardown(w);
+}
+
+static enum txn_moment fail_at;
+static enum err fail_there(enum txn_moment moment, struct error *err)
+{
+    return moment == fail_at ? error_set(err, ERR_IO, "a test wants this to fail") : ERR_OK;
+}
+
+/* What is put on top of the first two, one at a time. */
+static const struct chunk_spec before[] = { { 1, 1, 1, 5, 0 }, { 2, 1, 2, 5, 3 } };
+static const struct {
+    const char *why;
+    struct chunk_spec chunk;
+    uint64_t count, slots; /* when it is stored */
+} changes[] = {
+    { "a new chunk", { 3, 1, 3, 5, 0 }, 3, 3 },
+    { "another chunk at a taken index", { 3, 1, 1, 6, 0 }, 2, 2 },
+    { "a newer stamp of the same chunk", { 1, 1, 1, 6, 0 }, 2, 2 },
+    { "a second stamp of the same chunk", { 1, 2, 1, 6, 0 }, 3, 2 },
+    { "the next content of a single-owner chunk", { 2, 1, 2, 6, 4 }, 2, 2 },
+    { "the same with another index", { 2, 1, 7, 6, 4 }, 3, 2 },
+};
+
+/* Without a restart the slots are right again, whether the commit came through or not. */
+TEST(an_error_at_each_moment_of_a_put_leaks_no_slot)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
+        for (fail_at = TXN_SLOTS_WRITTEN; fail_at <= TXN_BATCH_SYNCED; fail_at++) {
+            struct world w;
+            char name[32];
+            bool there = fail_at == TXN_BATCH_SYNCED;
+            snprintf(name, sizeof(name), "put-%zu-%d", i, (int)fail_at);
+            start(&w, name);
+            for (size_t k = 0; k < ARRAY_SIZE(before); k++)
+                check(world_put(&w, &before[k]) == RESERVE_STORED, "before");
+            w.reserve->txn->probe = fail_there;
+            check(world_put(&w, &changes[i].chunk) == RESERVE_FAILED, changes[i].why);
+            w.reserve->txn->probe = NULL;
+            check(w.reserve->suspect == there, "only the batch leaves a doubt");
+            world_pause(&w, there ? 1050 : 1);
+            world_settle(&w);
+            check(!w.reserve->suspect && world_has(&w, &changes[i].chunk) == there, "there or not");
+            check(world_check(&w) == (there ? changes[i].count : 2), changes[i].why);
+            check(slots_used(&w) == (there ? changes[i].slots : 2), "no slot is lost");
+            check(world_put(&w, &changes[i].chunk) == (there ? RESERVE_PRESENT : RESERVE_STORED),
+                  "again");
+            check(world_check(&w) == changes[i].count && slots_used(&w) == changes[i].slots,
+                  "as if nothing had been");
+            end(&w);
+        }
+}
+
+TEST(an_error_at_each_moment_of_an_eviction_leaks_no_slot)
+{
+    static const enum txn_moment moments[] = { TXN_SLOTS_WRITTEN, TXN_SLOTS_SYNCED,
+                                               TXN_BATCH_SYNCED, TXN_REMOVING };
+    for (size_t i = 0; i < ARRAY_SIZE(moments); i++) {
+        struct world w;
+        char name[32];
+        bool gone = moments[i] == TXN_BATCH_SYNCED;
+        snprintf(name, sizeof(name), "evict-%zu", i);
+        start(&w, name);
+        for (uint32_t k = 1; k <= 5; k++)
+            check(world_put(&w, &(struct chunk_spec){ k, 1 + k % 2, k, 5, 0 }) == RESERVE_STORED,
+                  "before");
+        fail_at = moments[i];
+        w.reserve->txn->probe = fail_there;
+        check(world_try_evict(&w, 1, RESERVE_BINS, UINT64_MAX) == ERR_IO, w.err.text);
+        w.reserve->txn->probe = NULL;
+        world_pause(&w, gone ? 1050 : 1);
+        world_settle(&w);
+        check(world_check(&w) == (gone ? 3 : 5) && slots_used(&w) == (gone ? 3 : 5), "all or none");
+        check(hascache_state(w.reserve->cache) == HASCACHE_COMPLETE, "the cache is whole");
+        check(world_evict(&w, 1, RESERVE_BINS, UINT64_MAX) == (gone ? 0 : 2), "what is left of it");
+        check(world_check(&w) == 3 && slots_used(&w) == 3, "as if nothing had been");
+        end(&w);
+    }
+}
+
+struct evicting {
+    struct reserve_evict evict;
+    struct world *world;
+    enum err code;
+    bool done;
+};
+static void on_evicted(struct reserve_evict *req, const struct error *err)
+{
+    struct evicting *e = container_of(req, struct evicting, evict);
+    e->code = err ? err->code : ERR_OK;
+    e->done = true;
+    e->world->waits--;
+    loop_stop(e->world->loop);
+}
+
+static void evict_start(struct world *w, struct evicting *e, uint32_t batch, uint64_t count)
+{
+    static struct chunk c;
+    chunk_make(&c, &(struct chunk_spec){ .batch = batch });
+    *e = (struct evicting){ { .bin = RESERVE_BINS, .count = count, .cb = on_evicted }, w, 0, 0 };
+    memcpy(e->evict.batch, c.batch, 32);
+    w->waits++;
+    reserve_evict(w->reserve, &e->evict);
+}
+
+static struct chunk page[LIMIT_RESERVE_PAGE_CHUNKS];
+static struct reserve_item items[LIMIT_RESERVE_PAGE_CHUNKS];
+static struct world_put page_put;
+
+static void page_start(struct world *w, uint32_t count, uint32_t from, uint32_t batch,
+                       uint64_t timestamp)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct chunk_spec spec = { from + i, batch, i, timestamp, 0 };
+        chunk_make(&page[i], &spec);
+        items[i] = page[i].item;
+    }
+    page_put = (struct world_put){ { .items = items, .count = count, .cb = world_put_cb }, w };
+    w->waits++;
+    reserve_put(w->reserve, &page_put.put);
+}
+
+/* Puts and evictions use one txn, and a lane starts its next job before the callback of the one
+ * before. */
+TEST(puts_and_evictions_at_once_keep_their_counts)
+{
+    static struct evicting e[3];
+    struct world w;
+    struct prng p = prng_of(5);
+    start(&w, "at-once");
+    for (uint32_t round = 0; round < 60; round++) {
+        for (uint32_t i = 0; i < ARRAY_SIZE(e); i++)
+            evict_start(&w, &e[i], i, 1 + prng_below(&p, 60));
+        page_start(&w, 1 + prng_below(&p, LIMIT_RESERVE_PAGE_CHUNKS), 1 + prng_below(&p, 2000),
+                   round % 3, round + 1);
+        while (w.waits > 0)
+            loop_run(w.loop);
+        if (round % 10 == 9) {
+            uint64_t entries = world_check(&w);
+            check(slots_used(&w) == world_addresses(&w) && entries > 0, "one slot for an address");
+        }
+    }
+    end(&w);
+}
+
+/* An eviction has chosen, a put replaces what was chosen, the delete fails: the cache must not
+ * learn again what is not there. */
+TEST(a_failed_eviction_does_not_bring_back_what_was_replaced)
+{
+    static struct evicting e;
+    const struct chunk_spec old = { 5000, 1, 7, 1, 0 };
+    struct world w;
+    start(&w, "replaced");
+    check(world_put(&w, &old) == RESERVE_STORED, "before");
+    fail_at = TXN_REMOVING;
+    w.reserve->txn->probe = fail_there;
+    evict_start(&w, &e, 1, UINT64_MAX);
+    page_start(&w, LIMIT_RESERVE_PAGE_CHUNKS, 1, 1, 2); /* a full group starts at once */
+    check(!world_await(&w) || w.err.code == ERR_OK, w.err.text);
+    check(e.done && e.code == ERR_IO && items[7].outcome == RESERVE_STORED, "put, and not evicted");
+    w.reserve->txn->probe = NULL;
+    check(!world_has(&w, &old), "it was replaced");
+    check(world_check(&w) == LIMIT_RESERVE_PAGE_CHUNKS, "the cache has what the index has");
+    end(&w);
+}
+
+/* A request is used again, and then there is no slot: those of its last use stay what they are. */
+TEST(a_put_without_a_slot_gives_back_none_of_another)
+{
+    struct world w;
+    start(&w, "no-slot");
+    page_start(&w, 10, 1, 1, 1);
+    check(!world_await(&w) && slots_used(&w) == 10, "stored");
+    for (uint32_t i = 0; i < SLAB_STEP_SLOTS; i++)
+        (void)slab_map_mark(w.reserve->map, (struct slab_ref){ 0, i });
+    for (uint32_t i = 0; i < 10; i++) {
+        chunk_make(&page[i], &(struct chunk_spec){ 100 + i, 1, 100 + i, 1, 0 });
+        struct slab_ref slot = items[i].slot_;
+        items[i] = page[i].item;
+        items[i].slot_ = slot; /* a caller does not know of it */
+    }
+    w.waits++;
+    mem_fault_at(1);
+    reserve_put(w.reserve, &page_put.put);
+    for (uint32_t n = 0; w.waits > 0; n++) {
+        mem_fault_at(1);
+        loop_run(w.loop);
+    }
+    mem_fault_at(0);
+    check(w.err.code == ERR_BUDGET && items[0].outcome == RESERVE_FAILED, w.err.text);
+    check(slots_used(&w) == SLAB_STEP_SLOTS, "every slot is taken as before");
+    end(&w);
+}
+
+/* The n-th take is refused while a put, an eviction or an opening is under way. */
+TEST(each_refused_allocation_leaves_the_reserve_whole)
+{
+    struct world w;
+    uint64_t count = 0;
+    start(&w, "refused");
+    for (uint32_t n = 1; n <= 24; n++) {
+        struct chunk_spec spec = { n, 1, n, 5, 0 };
+        mem_fault_at(n);
+        enum reserve_outcome outcome = world_put(&w, &spec);
+        mem_fault_at(0);
+        check(outcome == RESERVE_STORED || outcome == RESERVE_FAILED, "an ordinary answer");
+        count += outcome == RESERVE_STORED;
+        check(world_has(&w, &spec) == (outcome == RESERVE_STORED), "as it said");
+        if (n % 8 == 0) {
+            mem_fault_at(n / 8);
+            enum err rc = world_try_evict(&w, 1, RESERVE_BINS, 2);
+            mem_fault_at(0);
+            count -= rc ? 0 : 2;
+        }
+        check(world_check(&w) == count && slots_used(&w) == count, "index, cache and slots agree");
+    }
+    check(count > 10, "most were stored");
+    world_close(&w);
+    for (uint32_t n = 1; n <= 24; n++) {
+        enum err rc = world_try_open(&w, RESERVE_CACHE_AUTO, n);
+        check(rc == ERR_OK || rc == ERR_BUDGET, w.err.text);
+        if (rc)
+            continue;
+        world_settle(&w);
+        check(world_check(&w) == count && slots_used(&w) == count, "the same entries");
+        world_close(&w);
+    }
+    world_teardown(&w);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    const struct chunk *x = a, *y = b;
+    if (x->item.bin_ != y->item.bin_)
+        return x->item.bin_ < y->item.bin_ ? -1 : 1;
+    return memcmp(x->address, y->address, 32);
+}
+
+/* Through all three steps: count, sweep, edge. */
+TEST(a_large_eviction_takes_the_first_in_order)
+{
+    enum { ALL = 5120, BELOW = 4 };
+    struct world w;
+    struct reserve_status s;
+    struct chunk *all = calloc(ALL, sizeof(*all));
+    check(all, "memory");
+    start(&w, "large");
+    for (uint32_t from = 0; from < ALL; from += LIMIT_RESERVE_PAGE_CHUNKS) {
+        for (uint32_t i = 0; i < LIMIT_RESERVE_PAGE_CHUNKS; i++) {
+            chunk_make(&page[i], &(struct chunk_spec){ 1 + from + i, 1, from + i, 5, 0 });
+            items[i] = page[i].item;
+            all[from + i] = page[i];
+        }
+        page_put = (struct world_put){
+            { .items = items, .count = LIMIT_RESERVE_PAGE_CHUNKS, .cb = world_put_cb }, &w
+        };
+        w.waits = 1;
+        reserve_put(w.reserve, &page_put.put);
+        check(!world_await(&w), w.err.text);
+        for (uint32_t i = 0; i < LIMIT_RESERVE_PAGE_CHUNKS; i++)
+            all[from + i].item.bin_ = items[i].bin_;
+    }
+    qsort(all, ALL, sizeof(*all), compare_ids);
+    uint64_t gone = 0;
+    static const uint64_t counts[] = { 1700, 3, 1001, 1000 };
+    for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+        check(world_evict(&w, 1, BELOW, counts[i]) == counts[i], "as many as asked");
+        gone += counts[i];
+        for (uint64_t k = 0; k < ALL; k += k + 3 < gone || k > gone + 3 ? 97 : 1)
+            check(world_has_id(&w, &all[k].item.id) == (k >= gone), "the first ones, and no other");
+    }
+    reserve_status(w.reserve, &s);
+    check(s.count == ALL - gone && s.evicted_asked == gone, "counted");
+    uint64_t below = s.in_bin[0] + s.in_bin[1] + s.in_bin[2] + s.in_bin[3];
+    check(world_evict(&w, 1, BELOW, UINT64_MAX) == below && slots_used(&w) == ALL - gone - below,
+          "then the rest of those bins");
+    check(world_check(&w) == ALL - gone - below, "and nothing above");
+    end(&w);
+    free(all);
+}
