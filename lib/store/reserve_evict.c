@@ -116,8 +116,8 @@ static void see(struct reserve *r, const struct reserve_evict *req, struct bytes
 {
     struct reserve_eviction *e = &r->evict;
     struct reserve_victim v = { .bin = s->bin };
-    if (s->bin >= req->bin)
-        return;
+    if (s->bin >= req->bin || s->bin >= RESERVE_BINS)
+        return; /* the second: a damaged record, which txn_remove would refuse */
     if (e->step == EVICT_COUNT) {
         e->places[place_of(s)]++;
         return;
@@ -151,12 +151,11 @@ static enum err walk(struct reserve *r, struct ldb *db, struct error *err)
         if (bytes_equal(key, key_bytes(&e->after)))
             continue;
         e->after = key_of('S', bytes_of(key.data + 1, 32), bytes_of(key.data + 33, 8));
-        if (value.size == S_VALUE_BYTES)
-            s_value_decode(&s, value.data);
-        if (value.size != S_VALUE_BYTES || s.bin >= RESERVE_BINS) {
-            rc = error_set(err, ERR_CORRUPT, "a stamp index record is damaged");
+        if (value.size != S_VALUE_BYTES) {
+            rc = error_set(err, ERR_CORRUPT, "a stamp index record has a wrong size");
             break;
         }
+        s_value_decode(&s, value.data);
         see(r, req, key, &s, room);
     }
     if (!rc && !ldb_iter_valid(it)) {

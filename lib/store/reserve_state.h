@@ -13,6 +13,7 @@
 #include "core/timer.h"
 #include "store/hascache_build.h"
 #include "store/hascache_image.h"
+#include "store/reserve_evict.h"
 #include "store/reserve_txn.h"
 
 /* One slice of the index, read by one job: 'B' records for the cache or 'C' records for the slots.
@@ -39,31 +40,6 @@ struct reserve_capacity {
     uint64_t stored_before;   /* entries stored in all, at the last look */
     uint8_t radius;
     bool busy, found;
-};
-
-/* How the first of the evictions goes on. Entries are told apart by place: bin, then the bits of
- * the address behind those that the bin shares, so that places are in the order of bin and address.
- */
-enum {
-    EVICT_PLACE_BITS = 10,
-    EVICT_PLACES = RESERVE_BINS << EVICT_PLACE_BITS,
-};
-enum evict_step {
-    EVICT_COUNT, /* how many entries lie in each place */
-    EVICT_SWEEP, /* what lies in places that go as a whole, in the order of the walk */
-    EVICT_EDGE,  /* the rest: the first ones, walk by walk */
-};
-struct reserve_eviction {
-    struct store_job job;
-    enum evict_step step;
-    struct reserve_key after; /* the last key of the walk; the batch alone: at its beginning */
-    bool end;                 /* of the batch */
-    bool waits;               /* victims are chosen, and the txn is out */
-    bool deleting;            /* from the choice to the answer of the delete */
-    uint32_t edge;            /* places below it go as a whole */
-    struct reserve_victim *victims; /* owned; LIMIT_RESERVE_EVICT_CHUNKS */
-    uint32_t victims_count;
-    uint32_t places[EVICT_PLACES];
 };
 
 /* A slot of a commit that failed: which of its two owners has it is seen when the index is read. */
@@ -159,8 +135,6 @@ void reserve_scan_retry(struct reserve *r);  /* what failed before */
 
 /* reserve_put.c, reserve_evict.c */
 void reserve_put_start(struct reserve *r);
-void reserve_evict_delete(struct reserve *r); /* what was chosen, when the txn is there */
-void reserve_evict_replaced(struct reserve *r, const struct chunk_id *id); /* by a put */
 void reserve_trim(struct reserve *r);
 void reserve_free_slots(struct reserve *r, const struct slab_ref *refs, uint32_t count);
 
