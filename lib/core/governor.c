@@ -36,10 +36,19 @@ static void on_room(struct mem_plan *plan, void *ctx)
         }
 }
 
+/* The first owner that is on pays for us. */
+static struct mem_owner *home_of(struct mem_plan *plan)
+{
+    uint32_t i = 0;
+    while (i + 1 < plan->count && !plan->owners[i].row.enabled)
+        i++;
+    return &plan->owners[i];
+}
+
 enum err governor_create(struct governor **out, struct loop *loop,
                          const struct governor_options *options, struct error *err)
 {
-    struct mem_owner *home = &options->plan->owners[0];
+    struct mem_owner *home = home_of(options->plan);
     struct governor *g = mem_try_zalloc(home, sizeof(*g));
     struct list *queues = mem_try_zalloc(home, options->plan->count * sizeof(*queues));
     if (!g || !queues) {

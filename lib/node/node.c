@@ -14,6 +14,7 @@
 #include "node/p2p.h"
 #include "node/scrape.h"
 #include "node/status.h"
+#include "node/swarm.h"
 
 /* In the order of start; stopped in reverse. A subsystem adds a row. */
 static const struct node_part node_parts[] = {
@@ -21,6 +22,7 @@ static const struct node_part node_parts[] = {
     /* Before the stores, whose opening may take a while: /readyz says so. */
     { "http", scrape_part_start, NULL, NULL, NULL, scrape_part_stop },
     { "stores", stores_part_start, NULL, NULL, NULL, stores_part_stop },
+    { "swarm", swarm_part_start, swarm_part_reload, swarm_part_drain, NULL, swarm_part_stop },
     { "libp2p", p2p_part_start, NULL, p2p_part_drain, p2p_part_cancel, p2p_part_stop },
     { "control socket", admin_part_start, NULL, admin_part_drain, admin_part_cancel,
       admin_part_stop },

@@ -18,6 +18,7 @@ struct node_stores;
 struct p2p;
 struct reload;
 struct signals;
+struct swarm;
 
 struct node {
     struct env env;                 /* config changes with a reload */
@@ -35,6 +36,7 @@ struct node {
     struct status *status;
     struct scrape *scrape; /* NULL without http-addr */
     struct p2p *p2p;       /* NULL without p2p-addr */
+    struct swarm *swarm;   /* NULL without swarm */
     struct reload *reload; /* made by the first SIGHUP */
 
     const struct node_part *parts;
@@ -46,7 +48,8 @@ struct node {
     struct work first_job;
     struct deferred step;
     struct timer deadline;
-    bool published; /* node.json */
+    bool published;    /* node.json */
+    bool swarm_repair; /* the reserve is opened for a repair */
     bool asked_to_stop;
     struct error failure; /* why it stops; ERR_OK: it was asked to */
     uint64_t created_ms;

@@ -7,6 +7,7 @@
 #include "core/notify.h"
 #include "node/node_state.h"
 #include "node/status.h"
+#include "store/slab.h"
 #include "store/statestore.h"
 #include "store/stores_rows.h"
 
@@ -26,6 +27,7 @@ struct node_stores {
     struct status_condition condition;
     struct state_get restored;
     uint8_t restored_value[8];
+    uint64_t restored_ns;
 };
 
 struct stores *node_stores(struct node *n)
@@ -38,11 +40,22 @@ struct statestore *node_statestore(struct node *n)
     return n->stores && n->stores->open ? n->stores->state : NULL;
 }
 
+uint64_t node_restored_ns(struct node *n)
+{
+    return n->stores->restored_ns;
+}
+
 bool plan_disk_row(const struct config *c, uint32_t i, struct plan_disk_row *out)
 {
     struct store_row rows[STORES_MAX];
-    if (i >= stores_rows(c, rows))
+    uint32_t count = stores_rows(c, rows);
+    if (i > count)
         return false;
+    if (i == count) {
+        *out = (struct plan_disk_row){ "slabs", "chunk bodies of the reserve",
+                                       c->swarm ? c->reserve_capacity * SLAB_SLOT_BYTES : 0 };
+        return true;
+    }
     *out = (struct plan_disk_row){ rows[i].name, rows[i].sentence,
                                    rows[i].enabled ? rows[i].disk_bytes : 0 };
     return true;
@@ -117,9 +130,11 @@ static void status_add(struct node_stores *ns)
 static void on_restored(struct state_get *req, const struct error *err)
 {
     struct node_stores *ns = container_of(req, struct node_stores, restored);
-    if (!err && writer_used(&req->value) == sizeof(ns->restored_value))
-        log_info_with(LOG_FIELDS(log_uint("at_ns", be64_decode(ns->restored_value))),
+    if (!err && writer_used(&req->value) == sizeof(ns->restored_value)) {
+        ns->restored_ns = be64_decode(ns->restored_value);
+        log_info_with(LOG_FIELDS(log_uint("at_ns", ns->restored_ns)),
                       "the data directory was restored from a backup");
+    }
     if (err && err->code != ERR_NOT_FOUND)
         node_release(ns->node, &ns->hold, err);
     else

@@ -17,7 +17,11 @@ struct stores;
 struct stores *node_stores(struct node *n);         /* NULL until they are open */
 struct statestore *node_statestore(struct node *n); /* the same */
 
-/* The disk that this configuration will need: a row per enabled store; false: no more. */
+/* When a backup was put in place here, since 1970; 0: never. */
+uint64_t node_restored_ns(struct node *n);
+
+/* The disk that this configuration will need: a row per enabled store, and the slabs;
+ * false: no more. */
 struct plan_disk_row {
     const char *name, *sentence;
     uint64_t bytes;

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "codec/multiaddr.h"
+#include "store/stores_rows.h"
+#include "swarm/identity.h"
 
 uint32_t plan_memory_rows(const struct config *c, struct mem_row rows[PLAN_OWNERS_MAX])
 {
@@ -93,7 +95,7 @@ static enum err check_addresses(const struct option_list *list, struct error *er
 }
 
 /* Not waiting for a pipe's other end, and not reading: what is in it is its reader's affair. */
-static enum err check_secret_file(const char *path, struct error *err)
+static enum err check_file(const char *path, struct error *err)
 {
     struct stat st;
     enum err rc = ERR_OK;
@@ -105,6 +107,19 @@ static enum err check_secret_file(const char *path, struct error *err)
     if (fd >= 0)
         close(fd);
     return rc;
+}
+
+/* Which option is wrong is a part of the sentence. */
+static enum err check_swarm(const struct config *c, struct error *err)
+{
+    uint8_t nonce[OVERLAY_NONCE_BYTES];
+    if (!config_section_on(c, OPTION_ID_SECTION_swarm))
+        return ERR_OK;
+    if (c->nonce[0] && swarm_nonce_parse(nonce, c->nonce, err))
+        return error_wrap(err, ERR_CONFIG, "nonce");
+    if (c->batches[0] && check_file(c->batches, err))
+        return error_wrap(err, ERR_CONFIG, "batches");
+    return ERR_OK;
 }
 
 enum err plan_values_check(const struct config *c, struct error *err)
@@ -119,9 +134,9 @@ enum err plan_values_check(const struct config *c, struct error *err)
         else if (on && row->kind == OPTION_KIND_LIST && row->type == OPTION_TYPE_MULTIADDR)
             rc = check_addresses((const struct option_list *)field, err);
         else if (on && row->type == OPTION_TYPE_SECRET_FILE && **(const char *const *)field)
-            rc = check_secret_file(*(const char *const *)field, err);
+            rc = check_file(*(const char *const *)field, err);
         if (rc)
             return error_wrap(err, ERR_CONFIG, "%s", option_name(row).text);
     }
-    return ERR_OK;
+    return check_swarm(c, err);
 }

@@ -169,7 +169,7 @@ static bool ends_in(const char *text, const char *end)
 }
 
 struct shown {
-    char text[64];
+    char text[96];
 };
 
 /* 93784.5 -> "1 d 2 h", 0.0032 -> "3.20 ms" */

@@ -15,6 +15,7 @@ struct batches {
     struct batch *rows;
     uint32_t *slots;
     uint32_t count, room, slot_count; /* slot_count: a power of two, at least twice the room */
+    uint32_t more_users;              /* than one */
 };
 
 enum member { ID, OWNER, DEPTH, BUCKET_DEPTH, IMMUTABLE, MEMBERS };
@@ -67,9 +68,16 @@ const struct batch *batches_next_vanished(const struct batches *before, const st
     return NULL;
 }
 
+struct batches *batches_use(struct batches *b)
+{
+    if (b)
+        b->more_users++;
+    return b;
+}
+
 void batches_destroy(struct batches *b)
 {
-    if (!b)
+    if (!b || b->more_users-- > 0)
         return;
     mem_free(b->mem, b->rows);
     mem_free(b->mem, b->slots);

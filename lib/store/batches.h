@@ -24,7 +24,9 @@ struct batch {
 struct batches;
 uint32_t batches_count(const struct batches *b);
 const struct batch *batches_find(const struct batches *b, const uint8_t id[STAMP_BATCH_BYTES]);
-void batches_destroy(struct batches *b); /* NULL is fine */
+/* Tables are shared: one more user, which ends with a batches_destroy of its own. Loop. */
+struct batches *batches_use(struct batches *b); /* returns b; NULL is fine */
+void batches_destroy(struct batches *b);        /* NULL is fine; the last user's frees it */
 
 /* Expired: the next row of before that after lacks, from *cursor (0 at first) on; NULL: no more.
  * after may be NULL: everything expired. */

@@ -73,6 +73,30 @@ static enum err read_meta(struct ldb *db, const char *name, uint64_t *out, struc
     return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
+/* Worker, for a repair: from the entries themselves; BinIDs go on behind the last one seen. */
+static enum err count_entries(struct ldb *db, struct reserve_counters *c, struct error *err)
+{
+    struct reserve_key from = key_of('B', bytes_of("", 0), bytes_of("", 0));
+    struct ldb_iter *it = ldb_iter_open(db, NULL, false);
+    struct reserve_entry entry;
+    memset(c->in_bin, 0, sizeof(c->in_bin));
+    c->count = 0;
+    for (ldb_iter_seek(it, key_bytes(&from)); ldb_iter_valid(it); ldb_iter_next(it)) {
+        struct bytes key = ldb_iter_key(it);
+        if (key.size == 0 || key.data[0] != 'B')
+            break;
+        if (key.size < 2 || key.data[1] >= RESERVE_BINS ||
+            !b_record_decode(&entry, key, ldb_iter_value(it)))
+            continue; /* not an entry: the verification removes it */
+        c->last[key.data[1]] = MAX(c->last[key.data[1]], entry.binid);
+        c->in_bin[key.data[1]]++;
+        c->count++;
+    }
+    enum err rc = ldb_iter_valid(it) ? ERR_OK : ldb_iter_status(it, err);
+    ldb_iter_close(it);
+    return rc;
+}
+
 enum err reserve_counters_read(struct ldb *db, struct reserve_counters *c, struct error *err)
 {
     uint64_t sum = 0;
@@ -107,6 +131,24 @@ enum err reserve_meta_write(struct store_job *job, const char *name, uint64_t va
     return rc;
 }
 
+/* Worker. Bins are counted from the overlay, so the entries are those of one. Its first eight bytes
+ * stand for it. */
+static enum err claim_overlay(struct reserve *r, struct store_job *job, struct ldb *db,
+                              struct error *err)
+{
+    uint64_t ours = be64_decode(r->overlay), theirs = 0;
+    enum err rc = read_meta(db, "overlay", &theirs, err);
+    if (rc || theirs == ours)
+        return rc;
+    if (theirs && r->counters.count > 0 && !r->options.repair)
+        return error_set(err, ERR_FOREIGN,
+                         "the reserve was filled for the overlay %016" PRIx64
+                         "... and this node is %016" PRIx64 "...: put back its key and nonce, or "
+                         "run 'larder reserve verify --repair', which sorts the chunks anew",
+                         theirs, ours);
+    return reserve_meta_write(job, "overlay", ours, err);
+}
+
 /* Worker, in the writers' lane. The index names an image at most once: the record goes before the
  * first write of this run, so that no later start takes an image that is out of date. */
 static enum err open_run(struct store_job *job, struct ldb *db, struct error *err)
@@ -114,14 +156,18 @@ static enum err open_run(struct store_job *job, struct ldb *db, struct error *er
     struct reserve *r = container_of(job, struct reserve, life_job);
     uint64_t generation = 0, epoch = 0, radius = 0;
     enum err rc = slab_files_open(&r->files, r->options.slab_dir, err);
-    rc = rc ? rc : reserve_counters_read(db, &r->counters, err);
+    if (!rc && r->options.repair)
+        rc = count_entries(db, &r->counters, err);
+    else if (!rc)
+        rc = reserve_counters_read(db, &r->counters, err);
+    rc = rc ? rc : claim_overlay(r, job, db, err);
     rc = rc ? rc : read_meta(db, "epoch", &epoch, err);
     rc = rc ? rc : read_meta(db, "image", &generation, err);
     rc = rc ? rc : read_meta(db, "radius", &radius, err);
     r->capacity.radius = (uint8_t)MAX(MIN(radius, OVERLAY_BIN_MAX), r->options.radius_min);
-    if (!rc && epoch > r->options.restored_ns) /* BinIDs of a backup may be used again */
+    if (!rc && epoch > r->options.restored_ns && !r->options.repair)
         r->epoch = epoch;
-    else if (!rc)
+    else if (!rc) /* BinIDs of a backup may be used again, those of a repair are others */
         rc = reserve_meta_write(job, "epoch", r->epoch, err);
     if (!rc && generation)
         rc = reserve_meta_write(job, "image", 0, err);

@@ -8,8 +8,8 @@
  * and lives until its callback. Order:  bodies are synced before the index names them; index
  * records of one entry and the counters move in one synced write batch; the has-cache learns of an
  * entry after that, and forgets one that we evict before its delete is submitted. Errors: ERR_IO,
- * ERR_DISK_FULL, ERR_CORRUPT, ERR_NOT_FOUND, ERR_BUDGET, ERR_LIMIT, ERR_CANCELED. Source: the rules
- * of put and evict are those of bee's pkg/storer.
+ * ERR_DISK_FULL, ERR_CORRUPT, ERR_NOT_FOUND, ERR_BUDGET, ERR_LIMIT, ERR_CANCELED, ERR_FOREIGN
+ * (another overlay's). Source: the rules of put and evict are those of bee's pkg/storer.
  */
 #ifndef LARDER_STORE_RESERVE_H
 #define LARDER_STORE_RESERVE_H
@@ -43,6 +43,7 @@ struct reserve_options { /* borrowed pointers outlive the reserve */
     uint64_t restored_ns; /* since 1970, when a backup was put in place: an older epoch ends */
     uint64_t capacity;    /* entries; 0: no limit */
     uint8_t radius_min;   /* the radius does not fall below it by itself */
+    bool repair;          /* counters are counted from the entries, and no slot is thrown away */
 };
 
 typedef void reserve_cb(void *ctx, const struct error *err);
@@ -62,6 +63,13 @@ enum reserve_outcome {
     RESERVE_OUTCOMES
 };
 
+enum reserve_evict_reason {
+    RESERVE_EVICT_ASKED,
+    RESERVE_EVICT_CAPACITY, /* the reserve's own */
+    RESERVE_EVICT_EXPIRED,  /* its batch is known no more */
+    RESERVE_EVICT_REASONS
+};
+
 struct reserve_status {
     uint64_t count, epoch;             /* epoch: BinIDs of another one mean nothing */
     uint64_t last_binid[RESERVE_BINS]; /* cursors */
@@ -71,7 +79,7 @@ struct reserve_status {
     uint64_t put_groups; /* commits; entries stored / groups is the group size */
     uint64_t put_outcomes[RESERVE_OUTCOMES];              /* by enum reserve_outcome */
     uint64_t has_cache_hits, has_cache_misses, has_index; /* answers by who gave them */
-    uint64_t evicted_capacity, evicted_asked;             /* entries, by reason */
+    uint64_t evicted[RESERVE_EVICT_REASONS];              /* entries */
     uint8_t radius;                                       /* bins below it are not wanted */
     bool deriving;                                        /* the slot map is not whole yet */
 };
@@ -126,6 +134,7 @@ typedef void reserve_evict_cb(struct reserve_evict *req, const struct error *err
 struct reserve_evict {
     uint8_t batch[STAMP_BATCH_BYTES];
     uint8_t bin;
+    enum reserve_evict_reason reason; /* for the count of it */
     uint64_t count;
     uint64_t evicted; /* out */
     reserve_evict_cb *cb;

@@ -72,6 +72,7 @@ static void find_done(struct store_job *job, const struct error *err)
     } else if (c->found) {
         uint64_t excess = r->counters.count - r->options.capacity;
         c->evict.bin = c->radius;
+        c->evict.reason = RESERVE_EVICT_CAPACITY;
         c->evict.count = MAX(excess, r->options.capacity / 100 + 1); /* not one by one */
         c->evict.cb = on_evicted;
         reserve_evict(r, &c->evict);
@@ -85,7 +86,6 @@ static void find_done(struct store_job *job, const struct error *err)
 static void on_evicted(struct reserve_evict *req, const struct error *err)
 {
     struct reserve *r = container_of(req, struct reserve, capacity.evict);
-    r->stats.evicted_capacity += req->evicted;
     if (err || !over(r))
         r->capacity.busy = false;
     else

@@ -182,8 +182,7 @@ static void finish(struct reserve *r, const struct error *err)
     r->evict.victims_count = 0;
     list_remove(&req->link_);
     r->requests--;
-    if (req != &r->capacity.evict)
-        r->stats.evicted_asked += req->evicted;
+    r->stats.evicted[req->reason] += req->evicted;
     if (!list_empty(&r->evictions))
         begin(r);
     req->cb(req, err);

@@ -3,10 +3,10 @@
 #include "store/reserve_state.h"
 
 static_assert((unsigned)METRIC_LABELS_reserve_outcome == RESERVE_OUTCOMES, "a label per outcome");
+static_assert((unsigned)METRIC_LABELS_evict_reason == RESERVE_EVICT_REASONS, "a label per reason");
 static_assert((unsigned)METRIC_LABELS_hascache_state == HASCACHE_PARTIAL + 1, "a label per state");
 
 enum { PATH_CACHE_HIT, PATH_CACHE_MISS, PATH_INDEX };
-enum { REASON_CAPACITY, REASON_ASKED };
 
 static void collect_cache(const struct reserve *r, const struct reserve_status *s)
 {
@@ -39,8 +39,8 @@ static void collect(struct metrics_collector *c)
     for (unsigned i = 0; i < METRIC_LABELS_reserve_outcome; i++)
         metric_raise_by(METRIC_reserve_puts_total, i, s.put_outcomes[i]);
     metric_raise(METRIC_reserve_commits_total, s.put_groups);
-    metric_raise_by(METRIC_reserve_evicted_total, REASON_CAPACITY, s.evicted_capacity);
-    metric_raise_by(METRIC_reserve_evicted_total, REASON_ASKED, s.evicted_asked);
+    for (unsigned i = 0; i < METRIC_LABELS_evict_reason; i++)
+        metric_raise_by(METRIC_reserve_evicted_total, i, s.evicted[i]);
     metric_set(METRIC_reserve_entries, (int64_t)s.count);
     metric_set(METRIC_reserve_radius, s.radius);
     metric_set(METRIC_reserve_slab_bytes, (int64_t)s.slab_bytes);

@@ -1,4 +1,4 @@
-/* One entry with its body, and the entries of a bin in order. */
+/* One entry with its body, the entries of a bin in order, and which batches there are. */
 #include "store/reserve_state.h"
 
 /* Worker: touches req and reads the files. The stamp that lies in the slot has no 'T' record. */
@@ -112,4 +112,40 @@ void reserve_list(struct reserve *r, struct reserve_list *req)
 void reserve_list_cancel(struct reserve_list *req)
 {
     store_job_cancel(&req->job_);
+}
+
+/* Worker: touches only req. Any stamp index of the batch before is below its own with 0xff behind.
+ */
+static enum err next_batch_run(struct store_job *job, struct ldb *db, struct error *err)
+{
+    static const uint8_t behind[9] = { 255, 255, 255, 255, 255, 255, 255, 255, 0 };
+    struct reserve_next_batch *req = container_of(job, struct reserve_next_batch, job_);
+    struct reserve_key from =
+        req->first ? key_of('S', bytes_of("", 0), bytes_of("", 0))
+                   : key_of('S', bytes_of(req->batch, 32), bytes_of(behind, sizeof(behind)));
+    struct ldb_iter *it = ldb_iter_open(db, NULL, false);
+    ldb_iter_seek(it, key_bytes(&from));
+    bool valid = ldb_iter_valid(it);
+    enum err rc = valid ? ERR_OK : ldb_iter_status(it, err);
+    struct bytes key = valid ? ldb_iter_key(it) : bytes_of("", 0);
+    req->found = key.size == 41 && key.data[0] == 'S';
+    if (req->found)
+        memcpy(req->batch, key.data + 1, sizeof(req->batch));
+    ldb_iter_close(it);
+    return rc;
+}
+
+static void next_batch_done(struct store_job *job, const struct error *err)
+{
+    struct reserve_next_batch *req = container_of(job, struct reserve_next_batch, job_);
+    req->reserve_->requests--;
+    req->cb(req, err);
+}
+
+void reserve_next_batch(struct reserve *r, struct reserve_next_batch *req)
+{
+    assert(r->phase == RESERVE_OPEN && req->cb);
+    r->requests++;
+    req->reserve_ = r;
+    store_read(r->options.store, &req->job_, next_batch_run, next_batch_done);
 }

@@ -46,6 +46,19 @@ struct reserve_list {
 void reserve_list(struct reserve *r, struct reserve_list *req);
 void reserve_list_cancel(struct reserve_list *req); /* cb still fires */
 
+/* The batches that the reserve has entries of, in the order of their ids: one a request. */
+struct reserve_next_batch;
+typedef void reserve_next_batch_cb(struct reserve_next_batch *req, const struct error *err);
+struct reserve_next_batch {
+    uint8_t batch[STAMP_BATCH_BYTES]; /* in, unless `first`: the one before; out */
+    bool first;                       /* in */
+    bool found;                       /* out: false: there are no more */
+    reserve_next_batch_cb *cb;
+    struct reserve *reserve_;
+    struct store_job job_;
+};
+void reserve_next_batch(struct reserve *r, struct reserve_next_batch *req);
+
 /* Wakes once when something is stored in the bin; then it must be set again. */
 struct reserve_watch;
 typedef void reserve_watch_cb(struct reserve_watch *w);

@@ -30,3 +30,23 @@ uint32_t stores_rows(const struct config *c, struct store_row rows[STORES_MAX])
         rows[i] = all[i];
     return ARRAY_SIZE(all);
 }
+
+uint64_t stores_floor_bytes(const struct config *c)
+{
+    struct store_row rows[STORES_MAX];
+    uint64_t sum = 1 * MiB; /* what we keep of them ourselves */
+    uint32_t count = stores_rows(c, rows);
+    for (uint32_t i = 0; i < count; i++)
+        sum += rows[i].enabled ? rows[i].memory_floor_bytes : 0;
+    return sum;
+}
+
+uint64_t stores_enabled(const struct config *c)
+{
+    struct store_row rows[STORES_MAX];
+    uint64_t enabled = 0;
+    uint32_t count = stores_rows(c, rows);
+    for (uint32_t i = 0; i < count; i++)
+        enabled += rows[i].enabled;
+    return enabled;
+}

@@ -8,5 +8,7 @@ struct config;
 
 enum { STORES_MAX = 16 };
 uint32_t stores_rows(const struct config *c, struct store_row rows[STORES_MAX]);
+uint64_t stores_floor_bytes(const struct config *c); /* of the owner `stores` */
+uint64_t stores_enabled(const struct config *c);     /* how many are on */
 
 #endif

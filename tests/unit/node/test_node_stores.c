@@ -131,5 +131,6 @@ TEST(the_plan_of_disk_has_a_row_per_store)
     config_make(&args, argv);
     check(plan_disk_row(&config, 0, &row) && !strcmp(row.name, "state"), "the first store");
     check(row.bytes > 0 && row.sentence[0], "what it will need, and for what");
-    check(!plan_disk_row(&config, METRIC_STORES, &row), "no more");
+    check(plan_disk_row(&config, METRIC_STORES, &row) && row.bytes == 0, "slabs: swarm is off");
+    check(!plan_disk_row(&config, METRIC_STORES + 1, &row), "no more");
 }

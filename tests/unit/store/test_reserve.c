@@ -106,7 +106,7 @@ TEST(metrics_and_epoch)
               metric_get(METRIC_hascache_entries) == 2,
           "entries");
     check(metric_get_by(METRIC_reserve_puts_total, RESERVE_OLDER) == 2, "puts by outcome");
-    check(metric_get_by(METRIC_reserve_evicted_total, 1) == 4, "evicted");
+    check(metric_get_by(METRIC_reserve_evicted_total, RESERVE_EVICT_ASKED) == 4, "evicted");
     check(metric_get_by(METRIC_hascache_state, HASCACHE_COMPLETE) == 1, "the state");
     check(metric_get(METRIC_pullsync_has_in_use) == 0, "no permit is out");
     reserve_status(w.reserve, &before);
@@ -433,7 +433,8 @@ TEST(over_capacity_the_radius_grows_and_later_falls)
         check(s.count <= 300, "never above the capacity for long");
     }
     check(s.radius == 3 || s.radius == 4, "2000 chunks, 300 places: an eighth or less");
-    check(s.evicted_capacity == 2000 - s.count && world_check(&w) == s.count, "all accounted for");
+    check(s.evicted[RESERVE_EVICT_CAPACITY] == 2000 - s.count && world_check(&w) == s.count,
+          "all accounted for");
     uint64_t below = 0;
     for (uint8_t bin = 0; bin + 1 < s.radius; bin++)
         below += s.in_bin[bin];

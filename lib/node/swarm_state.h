@@ -1,0 +1,63 @@
+/* lib/node/swarm_state.h
+ *
+ * The inside of the Swarm part, for swarm.c (life), swarm_batches.c (the table of batches, expiry)
+ * and swarm_status.c (what it says of itself). Thread: loop only; what a worker touches is said
+ * there.
+ */
+#ifndef LARDER_NODE_SWARM_STATE_H
+#define LARDER_NODE_SWARM_STATE_H
+
+#include "node/node_state.h"
+#include "node/status.h"
+#include "store/batches.h"
+#include "store/reserve.h"
+#include "swarm/identity.h"
+
+struct swarm;
+
+/* Loading: one job reads a piece, the loop parses it. */
+struct batches_load {
+    struct work work;
+    struct batches_loader *loader;
+    int fd;          /* -1: not open */
+    bool out, again; /* under way; asked for once more meanwhile */
+    bool first;      /* the node waits for it */
+    size_t got;      /* out of the job; 0: the end */
+    uint8_t piece[LIMIT_BATCHES_PIECE_BYTES];
+    char path[LIMIT_PATH_BYTES];
+};
+
+/* Expiry: every batch that the reserve has entries of and the table does not know. */
+struct batches_expiry {
+    struct reserve_next_batch next;
+    struct reserve_evict evict;
+    uint64_t evicted; /* of the batch at hand */
+    bool out, again;
+};
+
+struct swarm {
+    struct node *node;
+    struct mem_owner *mem; /* putqueue */
+    struct swarm_identity identity;
+    struct reserve *reserve; /* owned */
+    bool open;               /* the reserve is */
+    bool stopping;
+    struct batches *batches; /* owned; NULL: none */
+    struct batches_load load;
+    struct batches_expiry expiry;
+    struct node_hold hold;  /* opening, closing */
+    struct node_hold drain; /* what runs at a stop */
+    struct status_section section;
+    char slab_dir[LIMIT_PATH_BYTES], image_path[LIMIT_PATH_BYTES];
+};
+
+/* swarm_batches.c: reads the table of option batches. The first time the node is held until it is
+ * there; later on a table that cannot be read leaves the old one. */
+void swarm_batches_load(struct swarm *s, bool first);
+/* Nothing new; true: something still runs, and releases s->drain at its end. */
+bool swarm_batches_drain(struct swarm *s);
+
+/* swarm_status.c */
+void swarm_status_write(struct status_section *section, struct json_writer *w);
+
+#endif
