@@ -306,7 +306,7 @@ TEST(a_large_eviction_takes_the_first_in_order)
             check(world_has_id(&w, &all[k].item.id) == (k >= gone), "the first ones, and no other");
     }
     reserve_status(w.reserve, &s);
-    check(s.count == ALL - gone && s.evicted_asked == gone, "counted");
+    check(s.count == ALL - gone && s.evicted[RESERVE_EVICT_ASKED] == gone, "counted");
     uint64_t below = s.in_bin[0] + s.in_bin[1] + s.in_bin[2] + s.in_bin[3];
     check(world_evict(&w, 1, BELOW, UINT64_MAX) == below && slots_used(&w) == ALL - gone - below,
           "then the rest of those bins");
