@@ -134,12 +134,25 @@ void config_reload(struct config *next, const struct config *runs, const struct 
     }
 }
 
+/* Rows NEEDS(name, other); the last one is none, since there may be no other. */
+static const struct {
+    int name, other;
+} section_needs[] = {
+#define NEEDS(name, other) { OPTION_ID_SECTION_##name, OPTION_ID_SECTION_##other },
+#include "tables/config.def"
+    { -1, -1 },
+};
+
 bool config_section_on(const struct config *c, enum option_id id)
 {
     const struct option_row *section = &config_rows[id];
     assert(section->kind == OPTION_KIND_SECTION);
     if (section->enabled_by == OPTION_ALWAYS)
         return true;
+    for (size_t i = 0; i + 1 < ARRAY_SIZE(section_needs); i++)
+        if (section_needs[i].other == (int)id &&
+            config_section_on(c, (enum option_id)section_needs[i].name))
+            return true; /* no row of config.def needs itself, by whatever way */
     const struct option_row *enabled_by = &config_rows[section->enabled_by];
     return option_switch_on(enabled_by, (const uint8_t *)c + enabled_by->offset);
 }

@@ -111,8 +111,8 @@ void conn_close(struct conn *c, enum err code, const char *why)
     list_remove(&c->link_);
     h->conns_count--;
     uv_close((uv_handle_t *)stream_of(c), on_closed);
-    if (was_open && h->watch.on_gone)
-        h->watch.on_gone(h->watch.ctx, &c->remote);
+    if (was_open)
+        host_conn_gone(c);
 }
 
 static void conn_fail(struct conn *c, const struct error *err)
@@ -681,6 +681,13 @@ struct conn *conn_dial(struct host *h, const struct host_address *to,
     return c;
 }
 
+void conn_close_soon(struct conn *c)
+{
+    c->unwanted_ = true;
+    yamux_send_go_away(&c->mux, YAMUX_GO_AWAY_NORMAL);
+    timer_set(&c->timer_, 1);
+}
+
 void conn_drain(struct conn *c, uint32_t go_away)
 {
     if (c->state != CONN_OPEN) {
@@ -699,6 +706,10 @@ static void on_timer(struct timer *t)
     uint64_t now = loop_now_ms(c->host->loop), silent = now - c->last_read_ms;
     if (c->state != CONN_OPEN) {
         conn_close(c, ERR_TIMEOUT, "the upgrade takes too long");
+        return;
+    }
+    if (c->unwanted_) {
+        conn_close(c, ERR_CANCELED, "closed by us");
         return;
     }
     if (silent >= LIMIT_P2P_SILENCE_MS) {

@@ -47,7 +47,7 @@ struct conn {
     struct list link_, starved_, thirsty_;           /* in the host's lists */
     _Alignas(16) uint8_t socket_[CONN_SOCKET_BYTES]; /* libuv's part, known to conn.c alone */
     enum conn_state state;
-    bool inbound, filling_, writing_, draining;
+    bool inbound, filling_, writing_, draining, unwanted_;
     struct conn_upgrade *upgrade;
     struct noise_records records;
     struct peer_id remote; /* once OPEN; before that whom we expect, len 0: anybody */
@@ -62,7 +62,8 @@ struct conn {
     struct deferred flush_;
     uint64_t opened_ms, last_read_ms, write_started_ms_, bytes_in, bytes_out;
     uint64_t queued_bytes; /* received and not taken, of all its streams */
-    uint64_t protocols;    /* bit i: the peer serves the host's i-th protocol */
+    uint64_t protocols;    /* bit i: the peer serves row i of protocols.def */
+    bool identified;
     char agent[CONN_AGENT_BYTES];
     struct dial_attempt *attempt; /* who waits for the upgrade; NULL: nobody any more */
     struct error why;             /* of the end */
@@ -76,6 +77,8 @@ struct conn *conn_dial(struct host *h, const struct host_address *to,
                        const struct peer_id *expected, struct dial_attempt *attempt);
 /* Ends it now. Every stream is told; not to be called from inside yamux_feed or yamux_fill. */
 void conn_close(struct conn *c, enum err code, const char *why);
+/* The same on the next turn, for those inside. */
+void conn_close_soon(struct conn *c);
 /* No new streams; go away is sent, and it closes when its streams are done or the time is up. */
 void conn_drain(struct conn *c, uint32_t go_away);
 void conn_flush_soon(struct conn *c);

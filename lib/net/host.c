@@ -23,6 +23,7 @@ enum err host_create(struct host **out, const struct host_options *options, stru
     list_init(&h->jobs);
     list_init(&h->starved);
     list_init(&h->thirsty);
+    list_init(&h->watchers);
     timer_init(&h->drain, h->loop, on_drained, "host drain");
     secret_random(secret, sizeof(secret));
     const char *const *offered = o->late_muxer ? &muxers[1] : muxers; /* none, or yamux */
@@ -32,9 +33,9 @@ enum err host_create(struct host **out, const struct host_options *options, stru
     if (!rc && !h->read_buffer)
         rc = mem_refused(h->mem, HOST_READ_BYTES, err);
     if (!rc)
-        rc = host_register(h, &identify_protocol, err);
+        rc = host_serve(h, PROTOCOL_identify, &identify_ops, NULL, err);
     if (!rc)
-        rc = host_register(h, &ping_protocol, err);
+        rc = host_serve(h, PROTOCOL_ping, &ping_ops, NULL, err);
     if (rc) {
         host_destroy(h);
         return rc;
@@ -80,9 +81,17 @@ int host_protocol_index(const struct host *h, const char *asked, size_t size)
     return HOST_NO_PROTOCOL;
 }
 
-void host_watch(struct host *h, const struct host_watch *watch)
+/* Watchers. */
+
+void host_watch(struct host *h, struct host_watch *w)
 {
-    h->watch = *watch;
+    list_append(&h->watchers, &w->link_);
+}
+
+void host_unwatch(struct host_watch *w)
+{
+    if (list_linked(&w->link_))
+        list_remove(&w->link_);
 }
 
 /* Addresses. */
@@ -197,8 +206,65 @@ void host_conn_opened(struct conn *c)
     if (c->state != CONN_OPEN)
         return; /* another attempt had won */
     identify_start(c);
-    if (h->watch.on_open)
-        h->watch.on_open(h->watch.ctx, &c->remote, c->inbound);
+    for (struct list *at = h->watchers.next, *next; at != &h->watchers; at = next) {
+        struct host_watch *w = container_of(at, struct host_watch, link_);
+        next = at->next;
+        if (w->on_open)
+            w->on_open(w->ctx, &c->remote, c->inbound);
+    }
+}
+
+void host_conn_identified(struct conn *c)
+{
+    struct host *h = c->host;
+    c->identified = true;
+    for (struct list *at = h->watchers.next, *next; at != &h->watchers; at = next) {
+        struct host_watch *w = container_of(at, struct host_watch, link_);
+        next = at->next;
+        if (w->on_identified)
+            w->on_identified(w->ctx, &c->remote);
+    }
+}
+
+void host_conn_gone(struct conn *c)
+{
+    struct host *h = c->host;
+    for (struct list *at = h->watchers.next, *next; at != &h->watchers; at = next) {
+        struct host_watch *w = container_of(at, struct host_watch, link_);
+        next = at->next;
+        if (w->on_gone)
+            w->on_gone(w->ctx, &c->remote);
+    }
+}
+
+bool host_peer_serves(const struct host *h, const struct peer_id *peer, unsigned protocol_row)
+{
+    for (struct list *at = h->conns.next; at != &h->conns; at = at->next) {
+        const struct conn *c = container_of(at, struct conn, link_);
+        if (c->state == CONN_OPEN && (c->protocols >> protocol_row & 1) &&
+            peer_id_equal(&c->remote, peer))
+            return true;
+    }
+    return false;
+}
+
+bool host_connected(const struct host *h, const struct peer_id *peer)
+{
+    return host_conns_of(h, peer) > 0;
+}
+
+void host_disconnect(struct host *h, const struct peer_id *peer)
+{
+    for (struct list *at = h->conns.next; at != &h->conns; at = at->next) {
+        struct conn *c = container_of(at, struct conn, link_);
+        if (c->state == CONN_OPEN && peer_id_equal(&c->remote, peer))
+            conn_close_soon(c);
+    }
+}
+
+void host_stream_remote(struct stream *s, struct writer *out)
+{
+    address_put(out, &stream_conn(s)->address);
 }
 
 uint32_t host_connections(const struct host *h)

@@ -98,14 +98,25 @@ struct host_peer { /* a row of `larder peers` */
     uint32_t streams;
 };
 uint32_t host_connections(const struct host *h);
+bool host_connected(const struct host *h, const struct peer_id *peer);
+/* Closes every connection to peer, on the next turn. */
+void host_disconnect(struct host *h, const struct peer_id *peer);
+/* The multiaddr of the other end of a stream's socket, without /p2p. */
+void host_stream_remote(struct stream *s, struct writer *out);
+/* Does the peer say that it serves this row of protocols.def? False before identify has told. */
+bool host_peer_serves(const struct host *h, const struct peer_id *peer, unsigned protocol_row);
 size_t host_peers(const struct host *h, struct host_peer *out, size_t max);
 
-/* Called when a connection is OPEN and when it is gone. At most one watcher: the node. */
-struct host_watch {
+/* Called when a connection is OPEN, when it is gone, and when identify has told who a peer is. A
+ * callback may remove its own watcher and no other, opens streams and closes no connection. */
+struct host_watch { /* a field of its user; zeroed at first */
+    struct list link_;
     void (*on_open)(void *ctx, const struct peer_id *peer, bool inbound);
     void (*on_gone)(void *ctx, const struct peer_id *peer);
+    void (*on_identified)(void *ctx, const struct peer_id *peer);
     void *ctx;
 };
-void host_watch(struct host *h, const struct host_watch *watch);
+void host_watch(struct host *h, struct host_watch *w);
+void host_unwatch(struct host_watch *w); /* no-op when it does not watch */
 
 #endif

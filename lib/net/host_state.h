@@ -7,6 +7,7 @@
 
 #include "net/conn.h"
 #include "net/ping.h"
+#include "net/protocols.h"
 
 enum { HOST_READ_BYTES = 2 * CONN_BLOCK_BYTES };
 
@@ -18,6 +19,7 @@ struct host {
     struct host_options options;
     struct noise_static noise;
     const struct protocol *protocols[LIMIT_P2P_PROTOCOLS];
+    struct protocol served[PROTOCOL_COUNT];     /* by row */
     uint32_t protocols_in[LIMIT_P2P_PROTOCOLS]; /* inbound streams of each */
     uint32_t protocols_count;
     struct listener *listeners[LIMIT_P2P_LISTENERS];
@@ -35,7 +37,7 @@ struct host {
     struct deferred done_later;
     void (*done)(void *ctx);
     void *done_ctx;
-    struct host_watch watch;
+    struct list watchers;
 };
 
 struct conn *host_conn_to(struct host *h, const struct peer_id *peer);
@@ -43,6 +45,8 @@ uint32_t host_conns_of(const struct host *h, const struct peer_id *peer);
 /* May an inbound connection from there be taken? */
 bool host_admits(struct host *h, const struct host_address *from);
 void host_conn_opened(struct conn *c);
+void host_conn_identified(struct conn *c);
+void host_conn_gone(struct conn *c);     /* one that was OPEN */
 void host_handle_closed(struct host *h); /* a socket's close callback has run */
 bool address_is_private(const struct host_address *a);
 void address_put(struct writer *w, const struct host_address *a);
@@ -60,7 +64,7 @@ void listeners_close(struct host *h);
 void dial_jobs_cancel(struct host *h);
 
 /* identify.c */
-extern const struct protocol identify_protocol;
+extern const struct stream_ops identify_ops;
 void identify_start(struct conn *c);
 
 #endif

@@ -125,12 +125,7 @@ static void answer_close(struct stream *s UNUSED, void *user, const struct error
         mem_free(a->mem, a);
 }
 
-static const struct stream_ops answer_ops = { answer_open, answer_data, answer_writable,
-                                              answer_close };
-const struct protocol identify_protocol = { .name = "/ipfs/id/1.0.0",
-                                            .ops = &answer_ops,
-                                            .in_per_peer_max = 2,
-                                            .idle_ms = LIMIT_P2P_IDENTIFY_MS };
+const struct stream_ops identify_ops = { answer_open, answer_data, answer_writable, answer_close };
 
 /* Asking, once per connection. */
 
@@ -144,9 +139,7 @@ struct asking {
 static void on_protocol(struct identify_seen *seen, struct bytes name)
 {
     struct conn *c = seen->ctx;
-    int i = host_protocol_index(c->host, (const char *)name.data, name.size);
-    if (i >= 0)
-        c->protocols |= UINT64_C(1) << i;
+    c->protocols |= protocol_rows_served((const char *)name.data, name.size);
 }
 
 static enum err key_check(const struct conn *c, struct bytes public_key)
@@ -195,10 +188,13 @@ static size_t ask_data(struct stream *s, void *user, const uint8_t *bytes, size_
     return 0;
 }
 
-static void ask_close(struct stream *s UNUSED, void *user, const struct error *err UNUSED,
+static void ask_close(struct stream *s, void *user, const struct error *err UNUSED,
                       uint32_t code UNUSED)
 {
     struct asking *a = user;
+    struct conn *c = stream_conn(s);
+    if (a->messages > 0 && c->state == CONN_OPEN)
+        host_conn_identified(c);
     frame_close(&a->frames);
     mem_free(a->mem, a);
 }

@@ -68,11 +68,7 @@ static void echo_close(struct stream *s UNUSED, void *user, const struct error *
         mem_free(e->mem, e);
 }
 
-static const struct stream_ops echo_ops = { echo_open, echo_data, echo_writable, echo_close };
-const struct protocol ping_protocol = { .name = "/ipfs/ping/1.0.0",
-                                        .ops = &echo_ops,
-                                        .in_per_peer_max = 2,
-                                        .idle_ms = LIMIT_P2P_PING_IDLE_MS };
+const struct stream_ops ping_ops = { echo_open, echo_data, echo_writable, echo_close };
 
 /* Asking. */
 

@@ -12,7 +12,7 @@
 
 enum { PING_BYTES = 32 };
 
-extern const struct protocol ping_protocol; /* registered by every host */
+extern const struct stream_ops ping_ops; /* registered by every host */
 
 /* One round trip on a stream of its own: go ends a ping stream after 30 s. */
 struct ping;

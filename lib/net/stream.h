@@ -47,6 +47,7 @@ struct protocol {
     uint32_t in_max;             /* over all peers */
     uint32_t idle_ms;            /* no byte in either direction; 0: as long as it likes */
     uint32_t rx_queue_bytes_max; /* <= window; more resets the stream; 0: the whole window */
+    uint8_t row;                 /* enum protocol_row, which metrics count by; 0: none */
 };
 
 const struct peer_id *stream_peer(const struct stream *s);

@@ -35,7 +35,7 @@ struct node {
     struct node_stores *stores;
     struct status *status;
     struct scrape *scrape; /* NULL without http-addr */
-    struct p2p *p2p;       /* NULL without p2p-addr */
+    struct p2p *p2p;       /* NULL when section p2p is off */
     struct swarm *swarm;   /* NULL without swarm */
     struct reload *reload; /* made by the first SIGHUP */
 

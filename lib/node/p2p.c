@@ -93,7 +93,9 @@ static enum err addresses_tell(struct p2p *p, struct error *err)
         told += announced;
         log_info("libp2p listens at %s%s", texts[n], announced ? "" : ", which peers are not told");
     }
-    if (told == 0) /* some peers wait long for an address of ours */
+    if (n == 0)
+        log_info("libp2p dials and does not listen: p2p-addr is empty");
+    else if (told == 0) /* some peers wait long for an address of ours */
         log_warning("peers are told no address of ours: set p2p-announce (private and loopback "
                     "addresses count with allow-private-cidrs alone)");
     char id[PEER_ID_TEXT_MAX];
@@ -105,7 +107,7 @@ static enum err addresses_tell(struct p2p *p, struct error *err)
 enum err p2p_part_start(struct node *n, struct error *err)
 {
     const struct config *c = n->started;
-    if (c->p2p_addr.count == 0)
+    if (!config_section_on(c, OPTION_ID_SECTION_p2p))
         return ERR_OK;
     struct mem_owner *mem = node_owner(n, "p2p");
     struct p2p *p = n->p2p = mem_zalloc(mem, sizeof(*p));
@@ -127,6 +129,16 @@ enum err p2p_part_start(struct node *n, struct error *err)
     p->section.write = write_section;
     status_section_add(node_status(n), &p->section);
     return ERR_OK;
+}
+
+struct host *p2p_host(const struct node *n)
+{
+    return n->p2p ? n->p2p->host : NULL;
+}
+
+const struct peer_secret *p2p_identity(const struct node *n)
+{
+    return n->p2p ? &n->p2p->identity : NULL;
 }
 
 static void on_closed(void *ctx)

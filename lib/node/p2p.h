@@ -1,6 +1,7 @@
 /* lib/node/p2p.h
  *
- * The libp2p host as a part of the node: there when p2p-addr is set.
+ * The libp2p host as a part of the node: there when p2p-addr is set, or when a section that needs
+ * it is on (NEEDS in config.def); without p2p-addr it dials and does not listen.
  * Owns:   the host and the node's identity. Thread: loop only.
  * Errors: those of host_create, host_listen and identity_open.
  */
@@ -9,7 +10,13 @@
 
 #include "base/error.h"
 
+struct host;
 struct node;
+struct peer_secret;
+
+/* For parts that stand behind it in the table of parts. NULL: there is no host. */
+struct host *p2p_host(const struct node *n);
+const struct peer_secret *p2p_identity(const struct node *n);
 
 enum err p2p_part_start(struct node *n, struct error *err);
 void p2p_part_drain(struct node *n);

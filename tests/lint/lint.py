@@ -234,7 +234,7 @@ def map(tree, _args):
 
 
 ROW = re.compile(r"(?m)^([A-Z][A-Z_]*)\(\s*(\w+)\s*[,)]")
-NOT_ROWS = ("CHOICES", "SECTION", "DESCRIPTORS", "LABEL", "LABEL_VALUES", "BUCKETS")
+NOT_ROWS = ("CHOICES", "SECTION", "NEEDS", "DESCRIPTORS", "LABEL", "LABEL_VALUES", "BUCKETS")
 # How code refers to a row of a table: the first group is the row's name. What is not listed here is
 # referred to by an identifier that ends in its name (STORE_reserve), or by its name as a string.
 USES = {

@@ -318,6 +318,62 @@ TEST(a_muxer_agreed_on_after_the_handshake)
     bed_end(&b);
 }
 
+struct watched {
+    struct host_watch watch;
+    struct bed *bed;
+    int opened, gone, identified;
+};
+static void on_watched_open(void *ctx, const struct peer_id *peer UNUSED, bool inbound)
+{
+    struct watched *w = ctx;
+    check(!inbound, "the dialer's side");
+    w->opened++;
+}
+static void on_watched_gone(void *ctx, const struct peer_id *peer UNUSED)
+{
+    struct watched *w = ctx;
+    w->gone++;
+    host_unwatch(&w->watch); /* itself, from inside */
+    loop_stop(w->bed->loop);
+}
+static void on_watched_identified(void *ctx, const struct peer_id *peer)
+{
+    struct watched *w = ctx;
+    w->identified++;
+    check(host_peer_serves(w->bed->hosts[0], peer, PROTOCOL_ping), "says what it serves");
+    check(!host_peer_serves(w->bed->hosts[0], peer, PROTOCOL_OTHER), "and nothing else");
+    loop_stop(w->bed->loop);
+}
+
+TEST(several_watch_the_connections)
+{
+    static struct bed b;
+    struct dialed d;
+    struct watched w[3] = { 0 };
+    bed_make(&b, "/ip4/127.0.0.1/tcp/0");
+    for (size_t i = 0; i < ARRAY_SIZE(w); i++) {
+        w[i].bed = &b;
+        w[i].watch = (struct host_watch){ .on_open = on_watched_open,
+                                          .on_gone = on_watched_gone,
+                                          .on_identified = on_watched_identified,
+                                          .ctx = &w[i] };
+        host_watch(b.hosts[0], &w[i].watch);
+    }
+    host_unwatch(&w[1].watch);
+    check(dial(&b, &b.ids[1].id, &d) == ERR_OK, d.text);
+    check(host_connected(b.hosts[0], &b.ids[1].id), "connected");
+    while (w[2].identified == 0)
+        run(&b, "is identified");
+    host_disconnect(b.hosts[0], &b.ids[1].id);
+    run(&b, "is gone");
+    check(!host_connected(b.hosts[0], &b.ids[1].id), "no more");
+    for (size_t i = 0; i < ARRAY_SIZE(w); i++) {
+        int want = i == 1 ? 0 : 1;
+        check(w[i].opened == want && w[i].identified == want && w[i].gone == want, "each once");
+    }
+    bed_end(&b);
+}
+
 /* A stranger on a bare socket. Returns the descriptor. */
 static int stranger(struct bed *b)
 {
