@@ -5,7 +5,7 @@ output=$(realpath -m "$1")
 mkdir -p "$(dirname "$output")"
 # shellcheck source=tests/interop/toolchain.sh
 . tests/interop/toolchain.sh
-toolchain "$(dirname "$output")/toolchain" >/dev/null || {
+toolchain_go "$(dirname "$output")/toolchain" >/dev/null || {
     echo "there is no go that builds the bee, and none could be had"
     exit 1
 }

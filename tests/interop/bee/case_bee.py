@@ -20,3 +20,28 @@ def bee_from_bee(scene):
     scene.true("live", wait_until(lambda: puller.call("size") == 1540, 60))
     scene.same_lists("puller", puller.dump(), entries)
     scene.equal("version of bee", server.version, "v2.8.1")
+
+
+@case
+def bee_and_scripted(scene):
+    """the scripted peers do to a bee what they are for: it parks, it refuses, it pulls from them"""
+    scene.batches("A")
+    bee = scene.bee("s", "-fast", "-verbosity", "debug")
+    bee.generate(0, 1500)
+    crowd = scene.crowd(4)
+    crowd.call("connect", address=bee.address)
+    scene.equal("parked", crowd.call("park", count=32, start=1 << 40)["parked"], 128)
+    crowd.call("unpark")
+    scene.equal("no bits", crowd.call("ask", kind="no_bits", bin=0), {"bytes": 0, "end": "reset"})
+    scene.equal("no chunk wanted", crowd.call("ask", kind="long_want", bin=0), {"bytes": 0, "end": "closed"})
+    for kind, kept in (("good", True), ("future", False), ("network", False), ("signature", False),
+                       ("overlay", False)):
+        seen = crowd.call("handshake", address=bee.address, kind=kind)
+        scene.equal(f"{kind}: connection kept", seen["connected"], kept)
+    opened = crowd.call("open", count=2000, duration=2)
+    scene.note(f"opens at 2000 a second for 2 s: {opened}")
+    bad = scene.crowd(1, "-full", key="bad")
+    bad.call("serve", kind="empty")
+    bee.call("pull")
+    bad.call("connect", address=bee.address)
+    scene.true("a bee spins on empty offers", wait_until(lambda: bad.call("served") > 1000, 10))

@@ -19,7 +19,7 @@ type command struct {
 	File    string     `json:"file"`
 	Kind    string     `json:"kind"`
 	Count   int        `json:"count"`
-	Seconds float64    `json:"seconds"`
+	Seconds float64    `json:"duration"`
 	Gen     genRequest `json:"gen"`
 	Fault   fault      `json:"fault"`
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -28,6 +29,9 @@ func rawHandshake(ctx context.Context, address, kind string, networkID uint64) (
 		return nil, err
 	}
 	defer host.Close()
+	for _, id := range []protocol.ID{"/swarm/pricing/1.0.0/pricing", "/swarm/hive/2.0.0/peers"} {
+		host.SetStreamHandler(id, listen)
+	}
 	info, err := peer.AddrInfoFromString(address)
 	if err != nil {
 		return nil, err
@@ -63,6 +67,15 @@ func rawHandshake(ctx context.Context, address, kind string, networkID uint64) (
 	time.Sleep(500 * time.Millisecond)
 	return map[string]any{"connected": host.Network().Connectedness(info.ID) == network.Connected,
 		"synack_s": seconds}, nil
+}
+
+// listen takes what is said on a stream and answers nothing but the headers.
+func listen(stream network.Stream) {
+	defer stream.Close()
+	if _, err := readFrame(bufio.NewReader(stream)); err == nil {
+		_, _ = stream.Write([]byte{0})
+		_, _ = io.Copy(io.Discard, stream)
+	}
 }
 
 func ackFor(kind string, own ma.Multiaddr, networkID uint64) ([]byte, error) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ethersphere/bee/v2/pkg/addressbook"
 	"github.com/ethersphere/bee/v2/pkg/crypto"
+	"github.com/ethersphere/bee/v2/pkg/hive"
 	"github.com/ethersphere/bee/v2/pkg/log"
 	"github.com/ethersphere/bee/v2/pkg/p2p"
 	"github.com/ethersphere/bee/v2/pkg/p2p/libp2p"
@@ -83,15 +84,17 @@ func newScripted(name string, network uint64, full bool) (*scripted, error) {
 		return nil, err
 	}
 	s := &scripted{overlay: overlay}
+	book := addressbook.New(states)
 	s.p2p, err = libp2p.New(context.Background(), crypto.NewDefaultSigner(key), network, overlay, "127.0.0.1:0",
-		addressbook.New(states), states, lightnode.NewContainer(overlay), log.Noop, nil, libp2p.Options{
+		book, states, lightnode.NewContainer(overlay), log.Noop, nil, libp2p.Options{
 			PrivateKey: peerKey, FullNode: full, Nonce: nonce, AllowPrivateCIDRs: true, NATAddr: "127.0.0.1:"})
 	if err != nil {
 		return nil, err
 	}
-	prices := pricing.New(s.p2p, log.Noop, big.NewInt(13_500_000), big.NewInt(1_350_000), big.NewInt(9_000_000))
+	prices := pricing.New(s.p2p, log.Noop, big.NewInt(13_500_000), big.NewInt(1_350_000), big.NewInt(0))
 	prices.SetPaymentThresholdObserver(anyThreshold{})
-	if err := s.p2p.AddProtocol(prices.Protocol()); err != nil {
+	gossip := hive.New(s.p2p, book, network, overlay, log.Noop, hive.Options{BootnodeMode: true})
+	if err := errors.Join(s.p2p.AddProtocol(prices.Protocol()), s.p2p.AddProtocol(gossip.Protocol())); err != nil {
 		return nil, err
 	}
 	if full {
