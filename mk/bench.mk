@@ -6,6 +6,13 @@ $(BUILD)/gomap: tests/bench/gomap/main.go tests/bench/gomap/go.mod
 	$(if $(Q),@echo "GO    $@")
 	$(Q)cd $(<D) && go build -o $(abspath $@) .
 
+# The other side of the bench `net`, on go-libp2p; without a compiler it is left out too.
+BENCH_GO += $(if $(shell command -v go 2>/dev/null),$(BUILD)/interop/go-bench)
+$(BUILD)/interop/go-bench: tests/interop/go-libp2p/bench/main.go tests/interop/go-libp2p/go.mod
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "GO    $@")
+	$(Q)cd tests/interop/go-libp2p && go build -o $(abspath $@) ./bench
+
 ## bench          run every bench; one JSON object per figure
 .PHONY: bench
 bench: $(BUILD)/larder-bench $(BENCH_GO)

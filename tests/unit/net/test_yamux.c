@@ -545,6 +545,22 @@ TEST(rapid_reset)
     end_free(l);
 }
 
+/* Somebody who asks much and ends each stream in order is no flood: his tokens come back. */
+TEST(orderly_streams_are_no_flood)
+{
+    struct end *l = end_new(false);
+    for (uint32_t id = 1; id < 2 * 900; id += 2) {
+        l->count = 0;
+        memset(l->streams, 0, sizeof(*l->streams));
+        check(!frame(l, WINDOW, SYN | FIN, id, 0) && l->count == 1, "one more is taken");
+        yamux_finish(&l->streams[0].y);
+        says(l);
+        check(l->streams[0].how == YAMUX_END_CLOSED && l->y.streams_in == 0, "and ends in order");
+    }
+    check(l->y.refused == 0 && l->y.tokens_ == LIMIT_YAMUX_OPEN_BURST, "the bucket is full");
+    end_free(l);
+}
+
 TEST(data_for_nobody_has_a_budget)
 {
     struct end *l = end_new(false);
