@@ -161,6 +161,7 @@ static void inbound_start(struct conn_stream *cs, int index)
     }
     cs->protocol = index;
     h->protocols_in[index]++;
+    stream_deadline(&cs->s, 0); /* that of the negotiation; on_open may set one */
     enum err rc = p->ops->on_open ? p->ops->on_open(&cs->s, p->ctx, &user) : ERR_OK;
     if (rc)
         stream_fail(&cs->s, rc, YAMUX_RESET_LIMIT);
@@ -190,6 +191,7 @@ static void on_accepted(struct conn_stream *cs)
     const struct protocol *p = req->choices[req->chosen];
     cs->request = NULL;
     req->stream_ = NULL;
+    stream_deadline(&cs->s, 0);
     stream_start(&cs->s, p, req->user);
     req->cb(req, &cs->s, NULL);
 }

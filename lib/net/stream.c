@@ -79,7 +79,6 @@ void stream_start(struct stream *s, const struct protocol *protocol, void *user)
     s->protocol_ = protocol;
     s->user_ = user;
     s->last_byte_ms_ = loop_now_ms(s->loop_);
-    s->deadline_at_ms_ = 0; /* that of the negotiation */
     timer_arm(s);
     if (s->first_ || s->fin_in_)
         later(s);
