@@ -3,6 +3,7 @@
 TSAN_TESTS := core/test_work core/test_request store/test_stores store/test_backup store/test_reserve \
 	store/test_reserve_crash store/test_reserve_faults node/test_node node/test_node_stores node/test_swarm \
 	swarm/test_pullsync_server
+TSAN_TESTS += store/test_keystore
 
 ## check-tsan     the unit tests of what runs on worker threads, under ThreadSanitizer
 .PHONY: check-tsan

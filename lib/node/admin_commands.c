@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "node/admin_backup.h"
+#include "node/admin_keys.h"
 #include "node/node_state.h"
 #include "node/status.h"
 
@@ -57,6 +58,7 @@ static void start_status(struct admin_session *s)
 const struct admin_command admin_commands[] = {
     { "status", start_status, false },
     { "backup", admin_backup_start, false },
+    { "keys", admin_keys_start, false },
     { NULL, NULL, false },
 };
 

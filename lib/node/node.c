@@ -12,6 +12,7 @@
 #include "node/facts.h"
 #include "node/node_stores.h"
 #include "node/p2p.h"
+#include "node/reprovide.h"
 #include "node/scrape.h"
 #include "node/status.h"
 #include "node/swarm.h"
@@ -24,6 +25,7 @@ static const struct node_part node_parts[] = {
     { "stores", stores_part_start, NULL, NULL, NULL, stores_part_stop },
     { "swarm", swarm_part_start, swarm_part_reload, swarm_part_drain, NULL, swarm_part_stop },
     { "libp2p", p2p_part_start, NULL, p2p_part_drain, p2p_part_cancel, p2p_part_stop },
+    { "reprovide", reprovide_part_start, NULL, NULL, NULL, reprovide_part_stop },
     { "control socket", admin_part_start, NULL, admin_part_drain, admin_part_cancel,
       admin_part_stop },
 };

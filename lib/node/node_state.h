@@ -16,6 +16,7 @@
 
 struct node_stores;
 struct p2p;
+struct reprovide;
 struct reload;
 struct signals;
 struct swarm;
@@ -34,10 +35,11 @@ struct node {
     struct admin *admin;
     struct node_stores *stores;
     struct status *status;
-    struct scrape *scrape; /* NULL without http-addr */
-    struct p2p *p2p;       /* NULL when section p2p is off */
-    struct swarm *swarm;   /* NULL without swarm */
-    struct reload *reload; /* made by the first SIGHUP */
+    struct scrape *scrape;       /* NULL without http-addr */
+    struct p2p *p2p;             /* NULL when section p2p is off */
+    struct swarm *swarm;         /* NULL without swarm */
+    struct reload *reload;       /* made by the first SIGHUP */
+    struct reprovide *reprovide; /* NULL when it is off */
 
     const struct node_part *parts;
     uint32_t parts_count;

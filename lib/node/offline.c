@@ -11,8 +11,10 @@
 #include "core/config.h"
 #include "core/loop.h"
 #include "node/datadir.h"
+#include "node/keys.h"
 #include "node/plan.h"
 #include "store/backup.h"
+#include "store/keystore.h"
 #include "store/restore.h"
 #include "store/stores_rows.h"
 
@@ -216,6 +218,73 @@ static void stores_stop(struct offline_stores *s)
     stores_destroy(s->stores);
     work_pool_destroy(s->work);
     loop_destroy(s->loop);
+}
+
+/* ---- keys: the same as in a node ---- */
+
+struct offline_keys {
+    struct offline_stores s; /* its loop stops at each step */
+    struct keystore *keystore;
+    int *exit_code;
+};
+
+static void on_keystore(void *ctx, const struct error *err)
+{
+    on_step(&((struct offline_keys *)ctx)->s, err);
+}
+
+static bool keys_print(void *ctx UNUSED, bool to_stderr, const char *text)
+{
+    fputs(text, to_stderr ? stderr : stdout);
+    return true;
+}
+
+static void keys_done(void *ctx, int exit_code, const struct error *err)
+{
+    struct offline_keys *k = ctx;
+    *k->exit_code = exit_code;
+    on_step(&k->s, err);
+}
+
+static enum err keys_run(struct offline_keys *k, struct offline *o, const char *const *words,
+                         struct error *err)
+{
+    struct keys_command *command = NULL;
+    struct mem_owner *mem = mem_plan_find(o->plan, "reprovide");
+    const struct keys_io io = { keys_print, keys_done, k };
+    uint32_t argc = 0;
+    while (words[argc])
+        argc++;
+    enum err rc =
+        keystore_create(&k->keystore, stores_find(k->s.stores, "keystore"), k->s.loop, mem, err);
+    if (rc)
+        return rc;
+    keystore_open(k->keystore, on_keystore, k);
+    loop_run(k->s.loop);
+    const struct keys_place place = { k->keystore, k->s.loop, k->s.work, mem };
+    if (!k->s.failure.code)
+        rc = keys_start(&command, &place, argc, words, &io, err);
+    if (!rc && !k->s.failure.code)
+        loop_run(k->s.loop);
+    if (!rc && k->s.failure.code)
+        rc = error_set(err, k->s.failure.code, "%s", k->s.failure.text);
+    keystore_destroy(k->keystore);
+    return rc;
+}
+
+enum err offline_keys(const struct config *c, const char *const *words, int *exit_code,
+                      struct error *err)
+{
+    struct offline o;
+    struct offline_keys k = { .s = { .failure = { ERR_OK, "" } }, .exit_code = exit_code };
+    enum err rc = offline_open(&o, c, err);
+    if (!rc)
+        rc = stores_start(&k.s, &o, err);
+    if (!rc)
+        rc = keys_run(&k, &o, words, err);
+    stores_stop(&k.s);
+    offline_close(&o);
+    return rc;
 }
 
 enum err offline_backup(const struct config *c, const char *dir, struct error *err)

@@ -18,4 +18,8 @@ enum err offline_restore(const struct config *c, const char *dir, struct error *
 /* names: the stores to repair, ended by NULL; none: all that are there. */
 enum err offline_repair(const struct config *c, char *const *names, struct error *err);
 
+/* What `larder keys` does, in words; prints to the process's own streams. */
+enum err offline_keys(const struct config *c, const char *const *words, int *exit_code,
+                      struct error *err);
+
 #endif

@@ -1,0 +1,63 @@
+/* lib/store/keyset.h
+ *
+ * Some keys to provide, packed one behind the other: what a request to the keystore carries, and
+ * a key chunk of a region pass. A key is a multihash and the first 64 bits of its place in the key
+ * space, sha256 of the multihash; in this order keys are sorted.
+ * Owns:   its two buffers, charged to an owner; they never grow. Thread: made and freed on the
+ *         loop; filled by whoever has it, a worker too.
+ * Errors: none: a full set says false.
+ */
+#ifndef LARDER_STORE_KEYSET_H
+#define LARDER_STORE_KEYSET_H
+
+#include "base/bytes.h"
+
+struct mem_owner;
+
+enum {
+    KEYSET_SLOT_BYTES = 72,                        /* of room per key: 63 bytes of multihash */
+    KEY_BYTES_MAX = 8 + LIMIT_KEYSTORE_HASH_BYTES, /* kad and multihash */
+};
+
+struct keyset {
+    struct mem_owner *mem_;
+    uint8_t *bytes_;
+    uint32_t *at_;
+    uint32_t count, count_max, used_, room_;
+};
+
+/* False: the owner refused. */
+bool keyset_init(struct keyset *s, struct mem_owner *mem, uint32_t count_max) WARN_UNUSED;
+void keyset_free(struct keyset *s); /* zeroed is fine */
+static inline void keyset_clear(struct keyset *s)
+{
+    s->count = s->used_ = 0;
+}
+uint64_t keyset_bytes(uint32_t count_max); /* what a set of so many keys is charged */
+
+/* The multihash has 1 .. LIMIT_KEYSTORE_HASH_BYTES bytes. */
+uint64_t key_kad(struct bytes multihash);
+bool keyset_add(struct keyset *s, struct bytes multihash) WARN_UNUSED;
+/* kad and multihash, as in the keystore. */
+bool keyset_add_key(struct keyset *s, struct bytes key) WARN_UNUSED;
+void keyset_sort(struct keyset *s); /* and each key once */
+
+static inline struct bytes keyset_key(const struct keyset *s, uint32_t i) /* kad and multihash */
+{
+    const uint8_t *at = s->bytes_ + s->at_[i];
+    return bytes_of(at + 1, at[0]);
+}
+static inline struct bytes keyset_hash(const struct keyset *s, uint32_t i)
+{
+    const uint8_t *at = s->bytes_ + s->at_[i];
+    return bytes_of(at + 9, at[0] - 8);
+}
+static inline uint64_t keyset_kad(const struct keyset *s, uint32_t i)
+{
+    return be64_decode(s->bytes_ + s->at_[i] + 1);
+}
+
+/* Keys in kad order, as memcmp has them. */
+int key_compare(struct bytes a, struct bytes b);
+
+#endif
