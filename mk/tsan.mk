@@ -1,6 +1,7 @@
 # Tests of what runs on worker threads; each such test is named here. ThreadSanitizer is linked
 # without jemalloc (lib/base/mem.h says why), and hides what LevelDB does inside itself.
-TSAN_TESTS := core/test_work core/test_request store/test_stores store/test_backup store/test_reserve \
+TSAN_TESTS := store/test_backup_reserve \
+	core/test_work core/test_request store/test_stores store/test_backup store/test_reserve \
 	store/test_reserve_crash store/test_reserve_faults node/test_node node/test_node_stores node/test_swarm \
 	swarm/test_pullsync_server
 TSAN_TESTS += store/test_keystore

@@ -5,7 +5,9 @@
 #include "node/admin.h"
 #include "node/node_state.h"
 #include "node/node_stores.h"
+#include "node/swarm.h"
 #include "store/backup.h"
+#include "store/slab.h"
 
 enum { PROGRESS_EVERY_MS = 1000 };
 
@@ -62,12 +64,16 @@ static enum err start(struct admin_session *s, struct backup_command *c, struct 
     struct node *n = s->node;
     if (!node_stores(n))
         return error_set(err, ERR_LIMIT, "the stores are not open");
+    char slabs[LIMIT_PATH_BYTES];
+    snprintf(slabs, sizeof(slabs), "%s/" SLAB_DIR_NAME, node_env(n)->config->data_dir);
     const struct backup_options options = {
         .stores = node_stores(n),
         .loop = node_env(n)->loop,
         .work = node_env(n)->work,
         .mem = node_owner(n, "node"),
         .dir = s->argv[0],
+        .slab_dir = node_reserve(n) ? slabs : NULL,
+        .reserve = node_reserve(n),
         .progress = on_progress,
         .done = on_done,
         .ctx = c,

@@ -16,6 +16,7 @@
 #include "store/backup.h"
 #include "store/keystore.h"
 #include "store/restore.h"
+#include "store/slab.h"
 #include "store/stores_rows.h"
 
 struct offline {
@@ -25,6 +26,7 @@ struct offline {
     struct mem_owner *mem; /* the row "stores": nothing else holds memory here */
     struct store_row rows[STORES_MAX];
     uint32_t count;
+    char slab_dir[LIMIT_PATH_BYTES];
 };
 
 static enum err offline_open(struct offline *o, const struct config *c, struct error *err)
@@ -32,6 +34,7 @@ static enum err offline_open(struct offline *o, const struct config *c, struct e
     struct mem_row rows[PLAN_OWNERS_MAX];
     *o = (struct offline){ .config = c, .datadir = DATADIR_NONE };
     o->count = stores_rows(c, o->rows);
+    snprintf(o->slab_dir, sizeof(o->slab_dir), "%s/" SLAB_DIR_NAME, c->data_dir);
     enum err rc = mem_plan_create(&o->plan, c->memory, rows, plan_memory_rows(c, rows), err);
     if (!rc)
         rc = mem_plan_check(o->plan, err);
@@ -72,6 +75,7 @@ enum err offline_restore(const struct config *c, const char *dir, struct error *
         const struct restore_options options = {
             .backup_dir = dir,
             .data_dir = c->data_dir,
+            .slab_dir = o.slab_dir,
             .rows = o.rows,
             .count = o.count,
             .mem = o.mem,
@@ -195,6 +199,7 @@ static enum err stores_back_up(struct offline_stores *s, struct offline *o, cons
         .work = s->work,
         .mem = o->mem,
         .dir = dir,
+        .slab_dir = stores_find(s->stores, "reserve") ? o->slab_dir : NULL,
         .progress = print_progress,
         .done = on_step,
         .ctx = s,

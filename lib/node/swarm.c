@@ -123,7 +123,7 @@ static enum err open_reserve(struct swarm *s, struct error *err)
         .radius_min = (uint8_t)c->storage_radius,
         .repair = n->swarm_repair,
     };
-    snprintf(s->slab_dir, sizeof(s->slab_dir), "%s/slabs", c->data_dir);
+    snprintf(s->slab_dir, sizeof(s->slab_dir), "%s/" SLAB_DIR_NAME, c->data_dir);
     snprintf(s->image_path, sizeof(s->image_path), "%s/hascache.image", c->data_dir);
     enum err rc = reserve_create(&s->reserve, &options, err);
     if (rc)

@@ -8,24 +8,30 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
-#include "store/backup_file.h"
+#include "store/backup_bodies.h"
 #include "store/durable.h"
+#include "store/reserve.h"
 #include "store/stores_state.h"
 
 struct backup {
     struct backup_options options;
     char dir[LIMIT_BACKUP_PATH_BYTES];
+    char slab_dir[LIMIT_PATH_BYTES]; /* empty: none */
     struct backup_manifest manifest; /* filled as stores are finished */
     struct ldb_view *views[BACKUP_ENTRIES_MAX];
     uint32_t pinned; /* stores, from the front */
-    uint32_t at;     /* store being read */
-    bool at_end;     /* of it */
+    uint32_t at;     /* store being read; behind the last one: the bodies */
+    uint32_t index;  /* the store that names the bodies; at the count of stores: none */
+    bool holds_slots;
+    unsigned slots_ticket;
+    bool at_end; /* of it */
     bool canceled;
     struct error failure;
     struct work work;
     struct backup_file file;
     uint8_t last_key[LIMIT_BACKUP_KEY_BYTES + 1]; /* of the slice before, and a zero byte */
     uint32_t last_key_bytes;                      /* 0: from the first */
+    struct backup_bodies bodies;
 };
 
 static struct backup *backup_of(struct work *w)
@@ -44,6 +50,7 @@ static enum err release_run(struct work *w, struct error *err UNUSED)
     for (uint32_t i = 0; i < b->pinned; i++)
         ldb_view_close(b->options.stores->stores[i].db, b->views[i]);
     backup_file_close(&b->file);
+    backup_bodies_close(&b->bodies);
     return ERR_OK;
 }
 
@@ -53,6 +60,9 @@ static void release_done(struct work *w, const struct error *err UNUSED)
     struct stores *s = b->options.stores;
     while (b->pinned > 0)
         store_unpin(&s->stores[--b->pinned]);
+    if (b->holds_slots)
+        reserve_slots_leave(b->options.reserve, b->slots_ticket);
+    b->holds_slots = false;
     s->backup_runs = false;
     b->options.done(b->options.ctx, b->failure.code ? &b->failure : NULL);
 }
@@ -125,6 +135,10 @@ static void on_frozen(void *ctx)
     struct stores *s = b->options.stores;
     for (; b->pinned < s->count; b->pinned++)
         store_pin(&s->stores[b->pinned]);
+    if (b->index < s->count && b->options.reserve) {
+        b->slots_ticket = reserve_slots_enter(b->options.reserve);
+        b->holds_slots = true;
+    }
     next(b, views_run, views_done);
 }
 
@@ -148,14 +162,25 @@ static void manifest_done(struct work *w, const struct error *err)
     finish(backup_of(w), err);
 }
 
+static bool at_bodies(const struct backup *b)
+{
+    return b->at == b->options.stores->count;
+}
+
+static const char *name_now(const struct backup *b)
+{
+    return at_bodies(b) ? BACKUP_BODIES : b->options.stores->stores[b->at].row->name;
+}
+
 static enum err file_run(struct work *w, struct error *err)
 {
     struct backup *b = backup_of(w);
     char path[PATH_MAX];
-    backup_file_path(path, sizeof(path), b->dir, b->options.stores->stores[b->at].row->name);
+    backup_file_path(path, sizeof(path), b->dir, name_now(b));
     b->last_key_bytes = 0;
     b->at_end = false;
-    return backup_file_create(&b->file, path, err);
+    enum err rc = at_bodies(b) ? backup_bodies_begin(&b->bodies, b->slab_dir, err) : ERR_OK;
+    return rc ? rc : backup_file_create(&b->file, path, err);
 }
 
 static void remember_key(struct backup *b, struct bytes key)
@@ -167,9 +192,8 @@ static void remember_key(struct backup *b, struct bytes key)
 }
 
 /* Iterators do not cross a callback, so each slice seeks again. */
-static enum err slice_run(struct work *w, struct error *err)
+static enum err records_slice(struct backup *b, struct error *err)
 {
-    struct backup *b = backup_of(w);
     uint64_t end = b->file.bytes + LIMIT_BACKUP_SLICE_BYTES;
     enum err rc = ERR_OK;
     struct ldb_iter *it =
@@ -184,10 +208,25 @@ static enum err slice_run(struct work *w, struct error *err)
     if (!rc && b->at_end)
         rc = ldb_iter_status(it, err);
     ldb_iter_close(it);
+    return rc;
+}
+
+static enum err bodies_slice(struct backup *b, struct error *err)
+{
+    struct ldb *db = b->options.stores->stores[b->index].db;
+    enum err rc = backup_bodies_slice(&b->bodies, db, b->views[b->index], &b->file, err);
+    b->at_end = b->bodies.end;
+    return rc;
+}
+
+static enum err slice_run(struct work *w, struct error *err)
+{
+    struct backup *b = backup_of(w);
+    enum err rc = at_bodies(b) ? bodies_slice(b, err) : records_slice(b, err);
     if (rc || !b->at_end)
         return rc;
     struct backup_entry *e = &b->manifest.entries[b->at];
-    snprintf(e->store, sizeof(e->store), "%s", b->options.stores->stores[b->at].row->name);
+    snprintf(e->store, sizeof(e->store), "%s", name_now(b));
     e->records = b->file.records;
     rc = backup_file_finish(&b->file, e->digest, err);
     e->bytes = b->file.bytes;
@@ -197,8 +236,7 @@ static enum err slice_run(struct work *w, struct error *err)
 static void slice_done(struct work *w, const struct error *err)
 {
     struct backup *b = backup_of(w);
-    const struct backup_progress now = { b->options.stores->stores[b->at].row->name,
-                                         b->file.records, b->file.bytes, b->at_end };
+    const struct backup_progress now = { name_now(b), b->file.records, b->file.bytes, b->at_end };
     if (ends_here(b, err))
         return;
     b->options.progress(b->options.ctx, &now);
@@ -220,7 +258,8 @@ static void file_done(struct work *w, const struct error *err)
 
 static void store_begin(struct backup *b)
 {
-    if (b->at < b->options.stores->count)
+    const uint32_t stores = b->options.stores->count;
+    if (b->at < stores || (b->at == stores && b->index < stores))
         next(b, file_run, file_done);
     else
         next(b, manifest_run, manifest_done);
@@ -228,10 +267,11 @@ static void store_begin(struct backup *b)
 
 enum err backup_start(struct backup **out, const struct backup_options *options, struct error *err)
 {
-    assert(options->stores->count <= BACKUP_ENTRIES_MAX && options->done && options->progress);
+    assert(options->stores->count < BACKUP_ENTRIES_MAX && options->done && options->progress);
     if (options->stores->backup_runs)
         return error_set(err, ERR_LIMIT, "a backup is running already");
-    if (strlen(options->dir) >= LIMIT_BACKUP_PATH_BYTES)
+    if (strlen(options->dir) >= LIMIT_BACKUP_PATH_BYTES ||
+        (options->slab_dir && strlen(options->slab_dir) >= LIMIT_PATH_BYTES))
         return error_set(err, ERR_USAGE, "the folder's path is too long");
     struct backup *b = mem_try_zalloc(options->mem, sizeof(*b));
     if (!b)
@@ -239,6 +279,12 @@ enum err backup_start(struct backup **out, const struct backup_options *options,
     b->options = *options;
     b->file.fd = -1;
     snprintf(b->dir, sizeof(b->dir), "%s", options->dir);
+    if (options->slab_dir)
+        snprintf(b->slab_dir, sizeof(b->slab_dir), "%s", options->slab_dir);
+    b->index = options->stores->count;
+    for (uint32_t i = 0; options->slab_dir && i < options->stores->count; i++)
+        if (!strcmp(options->stores->stores[i].row->name, BACKUP_BODIES_OF))
+            b->index = i;
     options->stores->backup_runs = true;
     next(b, folder_run, folder_done);
     *out = b;

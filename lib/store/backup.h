@@ -1,7 +1,8 @@
 /* lib/store/backup.h
  *
  * A backup of all open stores into a folder, while they are used: writes are held for as long as it
- * takes to open one view per store, so that the views agree; then each store is read in slices.
+ * takes to open one view per store, so that the views agree; then each store is read in slices, and
+ * behind them the bodies of the reserve, whose slots are not used again until the end.
  * Owns:   the struct, with one file's buffer, charged to the owner given. The stores it reads are
  *         not opened anew while it runs, so a disk that failed stays read-only until the end.
  * Thread: loop only.
@@ -14,6 +15,7 @@
 #include "store/stores.h"
 
 struct backup;
+struct reserve;
 
 struct backup_progress {
     const char *store;
@@ -26,7 +28,9 @@ struct backup_options {
     struct loop *loop;
     struct work_pool *work;
     struct mem_owner *mem;
-    const char *dir;                                                /* copied; made if absent */
+    const char *dir;         /* copied; made if absent */
+    const char *slab_dir;    /* copied; NULL: there is no reserve */
+    struct reserve *reserve; /* open; NULL: nobody else uses the slabs */
     void (*progress)(void *ctx, const struct backup_progress *now); /* after each slice */
     void (*done)(void *ctx, const struct error *err);               /* exactly once */
     void *ctx;

@@ -267,9 +267,9 @@ static void close_done(struct store_job *job, const struct error *err)
 static void on_close_timer(struct timer *t)
 {
     struct reserve *r = container_of(t, struct reserve, close_timer);
-    if (r->scan->out || r->trim_out || r->capacity.busy || work_pending(&r->populate) ||
-        work_pending(&r->reload_job.work_) || deferred_pending(&r->reload_job.later_) ||
-        list_linked(&r->reload_job.link_)) {
+    if (r->scan->out || r->trim_out || r->readers > 0 || r->capacity.busy ||
+        work_pending(&r->populate) || work_pending(&r->reload_job.work_) ||
+        deferred_pending(&r->reload_job.later_) || list_linked(&r->reload_job.link_)) {
         timer_set(t, 1);
     } else if (hascache_state(r->cache) == HASCACHE_COMPLETE && !r->suspect) {
         do
@@ -311,6 +311,20 @@ void reserve_status(const struct reserve *r, struct reserve_status *out)
         out->slab_bytes = slab_map_bytes(r->map);
         out->slots_used = slab_map_used(r->map);
     }
+}
+
+unsigned reserve_slots_enter(struct reserve *r)
+{
+    assert(r->phase == RESERVE_OPEN);
+    r->readers++;
+    return slab_map_enter(r->map);
+}
+
+void reserve_slots_leave(struct reserve *r, unsigned ticket)
+{
+    assert(r->readers > 0 && r->map);
+    r->readers--;
+    slab_map_leave(r->map, ticket);
 }
 
 struct sem *reserve_has_sem(struct reserve *r)

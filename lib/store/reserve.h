@@ -85,6 +85,10 @@ struct reserve_status {
 };
 void reserve_set_capacity(struct reserve *r, uint64_t capacity);
 void reserve_status(const struct reserve *r, struct reserve_status *out);
+/* Between the two no slot that is freed is used again: for who reads the slabs by an older view of
+ * the index. The reserve closes behind the second. */
+unsigned reserve_slots_enter(struct reserve *r);
+void reserve_slots_leave(struct reserve *r, unsigned ticket);
 struct sem *reserve_has_sem(struct reserve *r); /* its gauges, and its limit on reload */
 
 /* Which of these are stored? One request serves a whole offer. */

@@ -70,6 +70,7 @@ struct reserve {
     struct reserve_status stats; /* its counters alone */
     struct metrics_collector collector;
     uint32_t requests; /* out, of all kinds */
+    uint32_t readers;  /* of slabs, beside the requests */
 
     struct list puts, group; /* waiting; in the group under way */
     uint32_t waiting_items;

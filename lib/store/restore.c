@@ -6,13 +6,14 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "store/backup_file.h"
+#include "store/backup_bodies.h"
 #include "store/statestore.h"
 
 struct restore {
     const struct restore_options *o;
     struct backup_manifest manifest;
     struct backup_file file;
+    struct slab_files slabs;
     uint8_t record[LIMIT_BACKUP_RECORD_BYTES];
 };
 
@@ -38,6 +39,11 @@ static enum err adjust(const struct restore_options *o, const struct store_row *
     return state_put_now(db, key, bytes_of(value, sizeof(value)), err);
 }
 
+static bool is_bodies(const struct backup_entry *e)
+{
+    return !strcmp(e->store, BACKUP_BODIES);
+}
+
 static enum err check_target(const struct restore *r, struct error *err)
 {
     char path[PATH_MAX];
@@ -47,8 +53,12 @@ static enum err check_target(const struct restore *r, struct error *err)
             return error_set(err, ERR_REFUSED,
                              "%s has stores already; restore into an empty folder", r->o->data_dir);
     }
+    if (r->o->slab_dir && slab_dir_is_used(r->o->slab_dir))
+        return error_set(err, ERR_REFUSED, "%s has slabs already; restore into an empty folder",
+                         r->o->data_dir);
     for (uint32_t i = 0; i < r->manifest.count; i++)
-        if (!row_of(r->o, r->manifest.entries[i].store))
+        if (!row_of(r->o, r->manifest.entries[i].store) &&
+            !(r->o->slab_dir && is_bodies(&r->manifest.entries[i])))
             return error_set(err, ERR_FOREIGN,
                              "the backup has a store '%s' that this program lacks",
                              r->manifest.entries[i].store);
@@ -131,10 +141,37 @@ static enum err load_entry(struct restore *r, const struct backup_entry *e, stru
     return rc;
 }
 
+static enum err load_bodies(struct restore *r, const struct backup_entry *e, struct error *err)
+{
+    struct bytes key, value;
+    bool more = true;
+    uint64_t synced = 0;
+    enum err rc = slab_files_open(&r->slabs, r->o->slab_dir, err);
+    rc = rc ? rc : open_entry(r, e, err);
+    while (!rc) {
+        rc = backup_file_next(&r->file, r->record, &key, &value, &more, err);
+        if (rc || !more)
+            break;
+        rc = backup_bodies_put(&r->slabs, key, value, err);
+        if (!rc && r->file.bytes - synced >= LIMIT_BACKUP_SYNC_BYTES) {
+            rc = slab_files_sync(&r->slabs, err); /* the disk goes along, not at the end */
+            synced = r->file.bytes;
+        }
+    }
+    rc = rc ? rc : slab_files_sync(&r->slabs, err);
+    slab_files_close(&r->slabs);
+    backup_file_close(&r->file);
+    return rc;
+}
+
 static void remove_entries(const struct restore *r, uint32_t count)
 {
     char path[PATH_MAX];
     for (uint32_t i = 0; i < count; i++) {
+        if (is_bodies(&r->manifest.entries[i])) {
+            slab_dir_remove(r->o->slab_dir);
+            continue;
+        }
         snprintf(path, sizeof(path), "%s/%s", r->o->data_dir, r->manifest.entries[i].store);
         err_ignore(ldb_destroy(path, NULL));
         rmdir(path);
@@ -151,7 +188,7 @@ static enum err run(struct restore *r, struct error *err)
         rc = check_entry(r, &r->manifest.entries[i], err);
     for (uint32_t i = 0; !rc && i < r->manifest.count; i++) {
         const struct backup_entry *e = &r->manifest.entries[i];
-        rc = load_entry(r, e, err);
+        rc = is_bodies(e) ? load_bodies(r, e, err) : load_entry(r, e, err);
         if (rc)
             remove_entries(r, i + 1);
         else

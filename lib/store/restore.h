@@ -13,6 +13,7 @@
 
 struct restore_options {
     const char *backup_dir, *data_dir;
+    const char *slab_dir; /* where the bodies of the reserve go; NULL: there is no reserve */
     const struct store_row *rows;
     uint32_t count;
     struct mem_owner *mem;

@@ -32,6 +32,8 @@ enum {
     SLAB_SLOTS_MAX = SLAB_STEP_SLOTS * SLAB_STEPS_MAX,
 };
 
+#define SLAB_DIR_NAME "slabs" /* below data-dir */
+
 struct slab_ref {
     uint32_t slab, slot;
 };
@@ -63,6 +65,13 @@ enum err slab_files_truncate(struct slab_files *f, uint32_t slab, uint32_t steps
 /* buf has SLAB_SLOT_BYTES; the record points into it. */
 enum err slab_files_read(const struct slab_files *f, struct slab_ref ref, uint8_t *buf,
                          struct slab_record *out, struct error *err);
+
+/* What a whole slot holds, checked; the record points into it. */
+enum err slab_slot_decode(struct bytes slot, struct slab_record *out, struct error *err);
+/* Offline: does the folder hold slabs? And without them: the folder goes, if nothing else is in it.
+ */
+bool slab_dir_is_used(const char *dir);
+void slab_dir_remove(const char *dir);
 
 /* steps[i]: of slab i, as found on disk. Those are closed for takes until slab_map_derived. */
 enum err slab_map_create(struct slab_map **out, struct mem_owner *mem,

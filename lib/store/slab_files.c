@@ -39,6 +39,13 @@ static enum err open_slab(struct slab_files *f, uint32_t slab, bool make, struct
     return ERR_OK;
 }
 
+/* The number of a slab from the name of its file. */
+static bool name_parse(const char *name, uint32_t *slab)
+{
+    int used = 0;
+    return sscanf(name, "reserve.%3u.slab%n", slab, &used) == 1 && used && !name[used];
+}
+
 enum err slab_files_open(struct slab_files *f, const char *dir, struct error *err)
 {
     memset(f, 0, sizeof(*f));
@@ -53,9 +60,8 @@ enum err slab_files_open(struct slab_files *f, const char *dir, struct error *er
         return error_errno(err, ERR_IO, errno, "opening %s", dir);
     enum err rc = ERR_OK;
     for (struct dirent *e; !rc && (e = readdir(d));) {
-        unsigned slab;
-        int used = 0;
-        if (sscanf(e->d_name, "reserve.%3u.slab%n", &slab, &used) != 1 || !used || e->d_name[used])
+        uint32_t slab;
+        if (!name_parse(e->d_name, &slab))
             continue;
         if (!LIMIT_CHECK(SLABS, slab + 1))
             rc = error_set(err, ERR_FOREIGN, "%s/%s: no such slab is ever made", dir, e->d_name);
@@ -161,6 +167,23 @@ enum err slab_files_truncate(struct slab_files *f, uint32_t slab, uint32_t steps
     return ERR_OK;
 }
 
+enum err slab_slot_decode(struct bytes slot, struct slab_record *out, struct error *err)
+{
+    struct reader r = reader_of(slot);
+    uint32_t sum = reader_be32(&r);
+    uint16_t magic = reader_be16(&r), size = reader_be16(&r);
+    out->type = reader_u8(&r);
+    (void)reader_take(&r, 7);
+    out->seq = reader_be64(&r);
+    out->address = reader_take(&r, 32).data;
+    out->stamp = reader_take(&r, SLAB_STAMP_BYTES).data;
+    out->data = reader_take(&r, size);
+    if (slot.size != SLAB_SLOT_BYTES || r.failed || magic != MAGIC || size > SLAB_DATA_BYTES_MAX ||
+        sum != crc32c(0, bytes_of(slot.data + 4, SLAB_SLOT_BYTES - 4)))
+        return error_set(err, ERR_CORRUPT, "a slot is damaged");
+    return ERR_OK;
+}
+
 enum err slab_files_read(const struct slab_files *f, struct slab_ref ref, uint8_t *buf,
                          struct slab_record *out, struct error *err)
 {
@@ -171,17 +194,31 @@ enum err slab_files_read(const struct slab_files *f, struct slab_ref ref, uint8_
     ssize_t n = pread(f->fd[ref.slab], buf, SLAB_SLOT_BYTES, (off_t)ref.slot * SLAB_SLOT_BYTES);
     if (n < 0)
         return error_errno(err, ERR_IO, errno, "reading slot %u of %s", ref.slot, path);
-    struct reader r = reader_of(bytes_of(buf, (size_t)n));
-    uint32_t sum = reader_be32(&r);
-    uint16_t magic = reader_be16(&r), size = reader_be16(&r);
-    out->type = reader_u8(&r);
-    (void)reader_take(&r, 7);
-    out->seq = reader_be64(&r);
-    out->address = reader_take(&r, 32).data;
-    out->stamp = reader_take(&r, SLAB_STAMP_BYTES).data;
-    out->data = reader_take(&r, size);
-    if (n != SLAB_SLOT_BYTES || r.failed || magic != MAGIC ||
-        sum != crc32c(0, bytes_of(buf + 4, SLAB_SLOT_BYTES - 4)))
+    if (slab_slot_decode(bytes_of(buf, (size_t)n), out, NULL))
         return error_set(err, ERR_CORRUPT, "slot %u of %s is damaged", ref.slot, path);
     return ERR_OK;
+}
+
+bool slab_dir_is_used(const char *dir)
+{
+    uint32_t slab;
+    bool used = false;
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d && !used && (e = readdir(d));)
+        used = name_parse(e->d_name, &slab);
+    if (d)
+        closedir(d);
+    return used;
+}
+
+void slab_dir_remove(const char *dir)
+{
+    uint32_t slab;
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (name_parse(e->d_name, &slab))
+            unlinkat(dirfd(d), e->d_name, 0);
+    if (d)
+        closedir(d);
+    rmdir(dir);
 }

@@ -10,7 +10,7 @@
 #include "core/work.h"
 #include "store/reserve_state.h"
 
-static const struct store_row reserve_row = {
+const struct store_row world_row = {
     .name = "reserve",
     .version = 1,
     .memory_floor_bytes = 8 * MiB,
@@ -78,7 +78,7 @@ static void stores_start(struct world *w)
                                            .work = w->pool,
                                            .mem = mem_plan_find(w->plan, "stores"),
                                            .memory_bytes = 32 * MiB,
-                                           .rows = &reserve_row,
+                                           .rows = &world_row,
                                            .count = 1 };
     struct error err = { ERR_OK, "" };
     check(!stores_create(&w->stores, &stores, &err), err.text);

@@ -39,6 +39,7 @@ struct world_put {
     struct world *world;
 };
 
+extern const struct store_row world_row; /* of the index */
 /* For a world_put of the test's own; await it. */
 void world_put_cb(struct reserve_put *req, const struct error *err);
 void world_setup(struct world *w, const char *dir);
