@@ -1,5 +1,7 @@
 #include "node/admin_backup.h"
 
+#include <stdio.h>
+
 #include "base/mem.h"
 #include "base/units.h"
 #include "node/admin.h"

@@ -85,8 +85,7 @@ struct reserve_status {
 };
 void reserve_set_capacity(struct reserve *r, uint64_t capacity);
 void reserve_status(const struct reserve *r, struct reserve_status *out);
-/* Between the two no slot that is freed is used again: for who reads the slabs by an older view of
- * the index. The reserve closes behind the second. */
+/* In between no freed slot is used again, for readers by an older view; closing waits for it. */
 unsigned reserve_slots_enter(struct reserve *r);
 void reserve_slots_leave(struct reserve *r, unsigned ticket);
 struct sem *reserve_has_sem(struct reserve *r); /* its gauges, and its limit on reload */
