@@ -107,8 +107,12 @@ static void print_help(struct cli *cli, struct config *c, const struct config_ar
     cli_print_wrapped(stdout, "  ", command->sentence);
     printf("\n");
     for (const struct config_flag *f = args->flags; f && f->name; f++) {
-        printf("  %s--%s%s%s%s\n", cli_bold(stdout), f->name, cli_plain(stdout),
-               f->argument ? "=" : "", f->argument ? f->argument : "");
+        printf("  %s%s%s%s%s%s\n", cli_bold(stdout), f->name[1] ? "--" : "-", f->name,
+               cli_plain(stdout),
+               !f->argument ? ""
+               : f->name[1] ? "="
+                            : " ",
+               f->argument ? f->argument : "");
         cli_print_wrapped(stdout, "      ", f->sentence);
     }
     print_options(c, args->all_options);

@@ -41,7 +41,7 @@ extern const struct option_row config_rows[OPTION_ID_COUNT];
 
 /* A flag of a subcommand's own. */
 struct config_flag {
-    const char *name;     /* without dashes */
+    const char *name;     /* without dashes; one letter: -o */
     const char *argument; /* what --help calls its value, or NULL for a bare flag */
     const char *sentence;
     bool *given;

@@ -79,6 +79,17 @@ static enum word_kind classify_flag(struct words *w)
     return WORD_UNKNOWN;
 }
 
+/* A flag of one letter, which only subcommands have. */
+static enum word_kind classify_letter(struct words *w)
+{
+    w->value = NULL;
+    if (w->word[2] || (w->flag = find_flag(w->args, w->word + 1)) == NULL)
+        return WORD_UNKNOWN;
+    if (w->flag->argument)
+        take_value(w);
+    return WORD_FLAG;
+}
+
 static enum word_kind next_word(struct words *w)
 {
     w->word = w->args->argv[w->at];
@@ -94,7 +105,7 @@ static enum word_kind next_word(struct words *w)
     if (!strcmp(w->word, "-h"))
         return WORD_HELP;
     snprintf(w->name, sizeof(w->name), "%.60s", w->word);
-    return w->word[1] == '-' ? classify_flag(w) : WORD_UNKNOWN;
+    return w->word[1] == '-' ? classify_flag(w) : classify_letter(w);
 }
 
 void config_args_scan(struct config_args *args, const struct option_target *t)

@@ -189,6 +189,18 @@ bool admin_print(struct admin_session *pub, const char *fmt, ...)
     return admin_write(pub, ADMIN_OUT, text, (size_t)size);
 }
 
+bool admin_progress(struct admin_session *pub, const struct admin_progress *p)
+{
+    uint8_t body[ADMIN_PROGRESS_BYTES + ADMIN_PROGRESS_WHAT_BYTES];
+    struct writer w = writer_of(body, sizeof(body));
+    writer_u8(&w, p->bytes);
+    writer_be64(&w, p->done);
+    writer_be64(&w, p->total);
+    writer_put(&w, p->what, strlen(p->what));
+    assert(!w.overflow);
+    return session_of(pub)->full || admin_write(pub, ADMIN_PROGRESS, body, writer_used(&w));
+}
+
 bool admin_gone(const struct admin_session *pub)
 {
     return container_of(pub, const struct session, pub)->closing;

@@ -3,11 +3,10 @@
  * The control socket data-dir/control.sock: how a subcommand asks the running node. Both ends speak
  * frames: a type byte, a 32-bit big-endian size, that many bytes. The client sends one
  * ADMIN_REQUEST whose body is words, each ended by NUL, the command first; the node answers with
- * any number of ADMIN_OUT and ADMIN_ERR, and one ADMIN_EXIT with the exit code in its only byte.
- * Owns:   LIMIT_ADMIN_SESSIONS sessions, each charged to the owner "node" as a whole.
- * Thread: loop only.
- * Errors: ERR_SYSTEM, ERR_IO when the socket cannot be made. Only the node's own user and root are
- *         answered.
+ * any number of ADMIN_OUT, ADMIN_ERR and ADMIN_PROGRESS, and one ADMIN_EXIT with the exit code in
+ * its only byte. Owns:   LIMIT_ADMIN_SESSIONS sessions, each charged to the owner "node" as a
+ * whole. Thread: loop only. Errors: ERR_SYSTEM, ERR_IO when the socket cannot be made. Only the
+ * node's own user and root are answered.
  */
 #ifndef LARDER_NODE_ADMIN_H
 #define LARDER_NODE_ADMIN_H
@@ -23,6 +22,7 @@ enum admin_frame {
     ADMIN_REQUEST = 'R',
     ADMIN_OUT = 'O',
     ADMIN_ERR = 'E',
+    ADMIN_PROGRESS = 'P', /* struct admin_progress; what comes later replaces it */
     ADMIN_EXIT = 'X',
 };
 enum { ADMIN_HEADER_BYTES = 5 };
@@ -53,6 +53,14 @@ struct admin_session {
  * error, so that nobody takes half an answer for a whole one. */
 bool admin_write(struct admin_session *s, enum admin_frame type, const void *data, size_t size);
 bool admin_print(struct admin_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* How far it is: for people, so it may be left out when the reader is slow. what is a literal. */
+struct admin_progress {
+    const char *what; /* "uploaded" */
+    bool bytes;       /* else things */
+    uint64_t done, total;
+};
+enum { ADMIN_PROGRESS_BYTES = 17, ADMIN_PROGRESS_WHAT_BYTES = 32 };
+bool admin_progress(struct admin_session *s, const struct admin_progress *p);
 bool admin_gone(const struct admin_session *s);
 void admin_end(struct admin_session *s, int exit_code);            /* s is gone after it */
 void admin_fail(struct admin_session *s, const struct error *err); /* the sentence, then its code */

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "node/admin_backup.h"
 #include "node/admin_keys.h"
+#include "node/admin_reserve.h"
 #include "node/node_state.h"
 #include "node/status.h"
 
@@ -59,6 +60,7 @@ const struct admin_command admin_commands[] = {
     { "status", start_status, false },
     { "backup", admin_backup_start, false },
     { "keys", admin_keys_start, false },
+    { "reserve", admin_reserve_start, false },
     { NULL, NULL, false },
 };
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "node/admin.h"
+#include "node/progress.h"
 
 static enum err connect_to(const char *data_dir, int *out, struct error *err)
 {
@@ -85,9 +86,28 @@ static enum err write_out(void *ctx UNUSED, bool to_stderr, const char *data, si
     return ERR_OK;
 }
 
-/* One frame; *over is set by the last. */
-static enum err receive_frame(int fd, const struct client_output *output, int *exit_code,
-                              bool *over, struct error *err)
+static void take_progress(struct progress *p, struct bytes body)
+{
+    struct reader r = reader_of(body);
+    char what[ADMIN_PROGRESS_WHAT_BYTES + 1] = "";
+    struct progress_amount a = { .what = what, .bytes = reader_u8(&r) != 0 };
+    a.done = reader_be64(&r);
+    a.total = reader_be64(&r);
+    size_t size = MIN(reader_left(&r), sizeof(what) - 1);
+    memcpy(what, r.at, size);
+    progress_show(p, &a);
+}
+
+/* What the answer comes to. */
+struct answer {
+    const struct client_output *output;
+    struct progress progress;
+    int exit_code;
+    bool over;
+};
+
+/* One frame; over is set by the last. */
+static enum err receive_frame(int fd, struct answer *a, struct error *err)
 {
     char body[LIMIT_ADMIN_OUTPUT_BYTES];
     uint8_t header[ADMIN_HEADER_BYTES];
@@ -100,12 +120,17 @@ static enum err receive_frame(int fd, const struct client_output *output, int *e
     rc = receive_all(fd, body, size, err);
     if (rc)
         return rc;
+    if (header[0] == ADMIN_PROGRESS) {
+        take_progress(&a->progress, bytes_of(body, size));
+        return ERR_OK;
+    }
+    progress_hide(&a->progress);
     if (header[0] == ADMIN_OUT || header[0] == ADMIN_ERR)
-        return output->write(output->ctx, header[0] == ADMIN_ERR, body, size, err);
+        return a->output->write(a->output->ctx, header[0] == ADMIN_ERR, body, size, err);
     if (header[0] != ADMIN_EXIT)
         return error_set(err, ERR_PROTOCOL, "the node speaks another version of this protocol");
-    *exit_code = (uint8_t)body[0];
-    *over = true;
+    a->exit_code = (uint8_t)body[0];
+    a->over = true;
     return ERR_OK;
 }
 
@@ -113,14 +138,16 @@ enum err client_run(const char *data_dir, const char *const *words,
                     const struct client_output *output, int *exit_code, struct error *err)
 {
     static const struct client_output own = { write_out, NULL };
+    struct answer a = { .output = output ? output : &own };
     int fd = -1;
-    bool over = false;
     enum err rc = connect_to(data_dir, &fd, err);
     if (rc)
         return rc;
     rc = send_request(fd, words, err);
-    while (!rc && !over)
-        rc = receive_frame(fd, output ? output : &own, exit_code, &over, err);
+    while (!rc && !a.over)
+        rc = receive_frame(fd, &a, err);
+    progress_hide(&a.progress);
+    *exit_code = a.exit_code;
     close(fd);
     return rc;
 }

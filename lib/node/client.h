@@ -1,7 +1,7 @@
 /* lib/node/client.h
  *
  * The other end of the control socket, for subcommands: sends one request, and copies the answer to
- * standard output and standard error as it comes.
+ * standard output and standard error as it comes; how far the node is stands on standard error.
  * Thread: a process that has nothing else to do: it waits.
  * Errors: ERR_UNREACHABLE when no node runs there, ERR_CLOSED when it left in the middle.
  */

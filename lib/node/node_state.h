@@ -15,6 +15,7 @@
 #include "node/node.h"
 
 struct node_stores;
+struct offline_node;
 struct p2p;
 struct reprovide;
 struct reload;
@@ -50,8 +51,10 @@ struct node {
     struct work first_job;
     struct deferred step;
     struct timer deadline;
-    bool published;    /* node.json */
-    bool swarm_repair; /* the reserve is opened for a repair */
+    bool published;               /* node.json */
+    bool swarm_repair;            /* the reserve is opened for a repair */
+    struct offline_node *offline; /* borrowed; NULL unless a command is all it runs for */
+    struct timer offline_timer;
     bool asked_to_stop;
     struct error failure; /* why it stops; ERR_OK: it was asked to */
     uint64_t created_ms;

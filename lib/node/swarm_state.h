@@ -58,6 +58,7 @@ void swarm_batches_load(struct swarm *s, bool first);
 bool swarm_batches_drain(struct swarm *s);
 
 /* swarm_status.c */
+const char *swarm_cache_name(enum hascache_state state);
 void swarm_status_write(struct status_section *section, struct json_writer *w);
 
 #endif

@@ -4,7 +4,7 @@
 #include "core/config.h"
 #include "node/swarm_state.h"
 
-static const char *cache_name(enum hascache_state state)
+const char *swarm_cache_name(enum hascache_state state)
 {
     switch (state) {
     case HASCACHE_OFF:
@@ -43,7 +43,7 @@ static void write_reserve(const struct swarm *s, struct json_writer *w)
     json_put_uint(w, "radius", st.radius);
     json_put_uint(w, "bodies", st.slots_used);
     json_put_uint(w, "slab_bytes", st.slab_bytes);
-    json_put_text(w, "has_cache_state", cache_name(st.cache));
+    json_put_text(w, "has_cache_state", swarm_cache_name(st.cache));
     json_put_uint(w, "has_cache_entries", st.cache_entries);
     json_put_uint(w, "has_cache_bytes", st.cache_bytes);
     if (st.cache_entries > 0)
