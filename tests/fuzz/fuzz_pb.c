@@ -1,7 +1,5 @@
 /* Messages of proto/: an arena bounds what any bytes may cost, all of it comes back, and what was
  * read is written so that it reads the same. The first byte chooses the message. */
-#include <stdlib.h>
-
 #include "codec/pb.h"
 #include "proto/swarm.pb-c.h"
 
@@ -28,6 +26,29 @@ static const ProtobufCMessageDescriptor *const types[] = {
     &swarm__pullsync_delivery__descriptor,
 };
 
+/* protobuf-c takes field 0 and tags in long form for unknown fields, and writes others in their
+ * place.
+ */
+static void forget_unknown(ProtobufCMessage *m)
+{
+    m->n_unknown_fields = 0;
+    for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
+        const uint8_t *at = (const uint8_t *)m + f->offset;
+        if (f->type != PROTOBUF_C_TYPE_MESSAGE)
+            continue;
+        if (f->label != PROTOBUF_C_LABEL_REPEATED) {
+            ProtobufCMessage *one = *(ProtobufCMessage *const *)at;
+            if (one)
+                forget_unknown(one);
+            continue;
+        }
+        size_t n = *(const size_t *)((const uint8_t *)m + f->quantifier_offset);
+        for (size_t k = 0; k < n; k++)
+            forget_unknown((*(ProtobufCMessage * *const *)at)[k]);
+    }
+}
+
 static struct bytes written(const ProtobufCMessage *m, uint8_t *buf)
 {
     struct writer w = writer_of(buf, WRITTEN_BYTES_MAX);
@@ -45,6 +66,7 @@ static void run(struct arena *a, const ProtobufCMessageDescriptor *type, struct 
         assert(err.text[0] && (err.code == ERR_MALFORMED || err.code == ERR_BUDGET));
         return;
     }
+    forget_unknown(m);
     struct bytes once = written(m, first);
     arena_reset(a);
     if (pb_unpack(type, once, a, &m, &err)) {
