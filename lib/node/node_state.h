@@ -21,6 +21,7 @@ struct reprovide;
 struct reload;
 struct signals;
 struct swarm;
+struct swarm_net;
 
 struct node {
     struct env env;                 /* config changes with a reload */
@@ -39,6 +40,7 @@ struct node {
     struct scrape *scrape;       /* NULL without http-addr */
     struct p2p *p2p;             /* NULL when section p2p is off */
     struct swarm *swarm;         /* NULL without swarm */
+    struct swarm_net *swarm_net; /* the same */
     struct reload *reload;       /* made by the first SIGHUP */
     struct reprovide *reprovide; /* NULL when it is off */
 

@@ -16,6 +16,7 @@ struct batches {
     uint32_t *slots;
     uint32_t count, room, slot_count; /* slot_count: a power of two, at least twice the room */
     uint32_t more_users;              /* than one */
+    uint64_t chunks;
 };
 
 enum member { ID, OWNER, DEPTH, BUCKET_DEPTH, IMMUTABLE, MEMBERS };
@@ -36,6 +37,11 @@ struct batches_loader {
 uint32_t batches_count(const struct batches *b)
 {
     return b->count;
+}
+
+uint64_t batches_chunks(const struct batches *b)
+{
+    return b->chunks;
 }
 
 /* Where this id is, or the empty slot where it belongs. Ids are hashes: their first bytes spread.
@@ -196,6 +202,8 @@ static enum err row_add(struct batches_loader *l, struct error *err)
     }
     l->row.row = b->count + 1;
     b->rows[b->count++] = l->row;
+    uint64_t chunks = UINT64_C(1) << MIN((unsigned)l->row.rules.depth, 63u);
+    b->chunks = b->chunks > UINT64_MAX - chunks ? UINT64_MAX : b->chunks + chunks;
     *slot = b->count;
     return ERR_OK;
 }

@@ -23,6 +23,8 @@ struct batch {
 
 struct batches;
 uint32_t batches_count(const struct batches *b);
+/* How many chunks all of them together may stamp: the sum of 2^depth, at most 2^64 - 1. */
+uint64_t batches_chunks(const struct batches *b);
 const struct batch *batches_find(const struct batches *b, const uint8_t id[STAMP_BATCH_BYTES]);
 /* Tables are shared: one more user, which ends with a batches_destroy of its own. Loop. */
 struct batches *batches_use(struct batches *b); /* returns b; NULL is fine */

@@ -203,6 +203,10 @@ static int on_syn(struct session *s, const struct session_event *ev, struct erro
     uint8_t buf[LIMIT_MULTIADDR_BYTES];
     ProtobufCMessage *m;
     struct ack_parts parts;
+    if (!of(s)->record->identity) {
+        error_set(err, ERR_CANCELED, "our record is not stored yet");
+        return SESSION_FAILED;
+    }
     if (session_unpack(s, &swarm__handshake_syn__descriptor, ev->message, &m, err))
         return SESSION_FAILED;
     struct bytes seen = pb_bytes(((Swarm__HandshakeSyn *)m)->observed_underlay);

@@ -54,6 +54,8 @@ TEST(a_table_is_loaded)
         check(batches_count(b) == 2, "two rows");
         memset(id, 0xa1, sizeof(id));
         const struct batch *row = batches_find(b, id);
+        check(batches_chunks(b) == (UINT64_C(1) << row->rules.depth) + (UINT64_C(1) << 63),
+              "2^depth of each, as far as 64 bits go");
         check(row && row->rules.depth == 24 && row->rules.bucket_depth == 16 && row->immutable &&
                   row->row == 1 && row->rules.owner[0] == 0x19 && row->rules.owner[19] == 0x2a,
               "the first row");
