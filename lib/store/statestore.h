@@ -18,7 +18,7 @@ enum state_kind {
 
 /* Keys of STATE_NODE. */
 #define STATE_NODE_RECORD "swarm-record" /* swarm/record.h: its time and a digest */
-#define STATE_NODE_RESTORED "restored" /* be64: ns since 1970, when a backup was put in place */
+#define STATE_NODE_RESTORED "restored"   /* be64: ns since 1970, when a backup was put in place */
 
 struct statestore;
 
