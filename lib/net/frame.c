@@ -24,8 +24,10 @@ bool frame_partial(const struct frame_reader *fr)
 
 static void message_reset(struct frame_reader *fr)
 {
-    mem_free(fr->owner, fr->body_);
+    if (!fr->lent_)
+        mem_free(fr->owner, fr->body_);
     fr->body_ = NULL;
+    fr->lent_ = false;
     fr->length_have_ = 0;
     fr->sized_ = false;
     fr->size_ = fr->have_ = 0;
@@ -39,6 +41,7 @@ void frame_close(struct frame_reader *fr)
         fr->wait_ = NULL;
     }
     message_reset(fr);
+    fr->closed_ = true;
 }
 
 /* Bytes of the length; sized_ once it is complete. */
@@ -105,10 +108,16 @@ static bool body_alloc(struct frame_reader *fr)
     return false;
 }
 
-/* A message that is whole in the bytes at hand is not copied. */
+/* A message that is whole in the bytes at hand is not copied, but into room of the handler's. */
 static size_t body_feed(struct frame_reader *fr, const uint8_t *bytes, size_t size)
 {
     size_t n = MIN(size, (size_t)(fr->size_ - fr->have_));
+    if (!fr->body_ && fr->room && fr->size_ > 0) {
+        fr->body_ = fr->room(fr, fr->size_);
+        fr->lent_ = fr->body_ != NULL;
+        if (!fr->body_)
+            return 0;
+    }
     if (!fr->body_ && n == fr->size_) {
         message_reset(fr);
         message_deliver(fr, bytes_of(bytes, n));
@@ -120,7 +129,7 @@ static size_t body_feed(struct frame_reader *fr, const uint8_t *bytes, size_t si
     fr->have_ += (uint32_t)n;
     if (fr->have_ == fr->size_) {
         struct bytes message = bytes_of(fr->body_, fr->size_);
-        uint8_t *body = fr->body_;
+        uint8_t *body = fr->lent_ ? NULL : fr->body_;
         fr->body_ = NULL; /* on_frame may close the reader */
         struct mem_owner *owner = fr->owner;
         message_reset(fr);
@@ -133,7 +142,8 @@ static size_t body_feed(struct frame_reader *fr, const uint8_t *bytes, size_t si
 size_t frame_feed(struct frame_reader *fr, const uint8_t *bytes, size_t size)
 {
     size_t used = 0;
-    while (used < size && !fr->wait_ && !fr->stream->ending_ && !fr->stream->paused_) {
+    while (used < size && !fr->closed_ && !fr->wait_ && !fr->stream->ending_ &&
+           !fr->stream->paused_) {
         if (!fr->sized_)
             used += length_feed(fr, bytes + used, size - used);
         if (fr->sized_ && (used < size || fr->size_ == 0))

@@ -22,9 +22,12 @@ struct frame_reader {
     struct mem_owner *owner; /* in: pays for the message under way */
     uint32_t max_bytes;      /* in: a longer message resets the stream at its length */
     frame_cb *on_frame;      /* in */
+    /* in: NULL, or where the body of a message that is not empty goes, for those who keep messages
+     * and pay for them. NULL: not yet; the stream was paused, and the hook is asked again. */
+    uint8_t *(*room)(struct frame_reader *fr, uint32_t size);
     uint8_t length_[9];
     uint8_t length_have_;
-    bool sized_;
+    bool sized_, lent_, closed_;
     uint8_t *body_;
     uint32_t size_, have_;
     struct frame_wait *wait_; /* for memory; outlives the reader when need be */
@@ -34,7 +37,7 @@ struct frame_reader {
 size_t frame_feed(struct frame_reader *fr, const uint8_t *bytes, size_t size);
 /* Is a message cut short, should FIN come now? */
 bool frame_partial(const struct frame_reader *fr);
-/* Gives back what is held. */
+/* Gives back what is held; nothing is read any more. Fine inside on_frame. */
 void frame_close(struct frame_reader *fr);
 
 /* Writing: the length in front of size bytes. */

@@ -46,14 +46,16 @@ void bed_make(struct bed *b, uint32_t worlds, uint64_t memory_bytes)
 {
     static const struct mem_row rows[] = {
         { "pullsync", "waits", MEM_ELASTIC, 4 * MiB, 8, 16, true },
+        { "p2p", "refused", MEM_ELASTIC, 8 * MiB, 8, 16, true },
     };
     static uint32_t made;
     char path[600], dir[260];
     snprintf(dir, sizeof(dir), "%.200s/%u", unit_temp_dir(), made++);
     mkdir(dir, 0700);
     memset(b, 0, sizeof(*b));
-    check(!mem_plan_create(&b->plan, memory_bytes, rows, 1, NULL), "plan");
+    check(!mem_plan_create(&b->plan, memory_bytes, rows, 2, NULL), "plan");
     b->mem = mem_plan_find(b->plan, "pullsync");
+    b->streams = mem_plan_find(b->plan, "p2p");
     batches_make(b);
     for (uint32_t i = 0; i < worlds; i++) {
         struct world *w = &b->w[i];

@@ -15,6 +15,7 @@ struct bed {
     struct mem_plan *plan;
     struct governor *governor;
     struct mem_owner *mem; /* "pullsync" */
+    struct mem_owner *streams;
     struct batches *batches;
     uint8_t batch_id[32];
 };

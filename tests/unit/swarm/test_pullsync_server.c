@@ -54,7 +54,7 @@ static void script_open(struct script *p, uint8_t peer, bool cursors)
 {
     memset(p, 0, sizeof(*p));
     struct stream_mem_options o = { .loop = bed.loop,
-                                    .mem = bed.mem,
+                                    .mem = bed.streams,
                                     .protocol = &script_protocol,
                                     .dialer_user = p,
                                     .dialer = { 1, { peer } },
