@@ -120,6 +120,15 @@ const uint8_t *swarmtree_join_wanted(const struct swarmtree_join *j)
     return j->done_ ? NULL : j->wanted_;
 }
 
+const uint8_t *swarmtree_join_ahead(const struct swarmtree_join *j, uint32_t i)
+{
+    if (j->done_ || j->depth_ == 0)
+        return NULL;
+    const struct swarmtree_node *n = &j->nodes_[j->depth_ - 1];
+    return i < n->count - n->at ? n->children + (size_t)SWARMTREE_REFERENCE_BYTES * (n->at + i)
+                                : NULL;
+}
+
 /* The next child of the lowest open chunk; chunks whose children are all read are closed. */
 static void want_next(struct swarmtree_join *j)
 {

@@ -62,6 +62,9 @@ struct swarmtree_join {
 void swarmtree_join_init(struct swarmtree_join *j, const uint8_t reference[CHUNK_ADDRESS_BYTES]);
 /* The chunk to fetch next; NULL when the file is complete. */
 const uint8_t *swarmtree_join_wanted(const struct swarmtree_join *j);
+/* For reading ahead: the i-th chunk behind the wanted one, as far as the chunk of references at
+ * hand goes; NULL: nobody knows yet. */
+const uint8_t *swarmtree_join_ahead(const struct swarmtree_join *j, uint32_t i);
 /* Takes the wanted chunk, as it was stored. *out is a part of data: the next bytes of the file,
  * none for an intermediate chunk. After an error the joiner must not be used. ERR_BAD_PROOF (not
  * the chunk that was wanted), ERR_UNSUPPORTED (erasure coding), ERR_MALFORMED (no tree that a

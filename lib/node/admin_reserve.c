@@ -159,6 +159,8 @@ static const struct {
 } subcommands[] = {
     { "stats", 0, start_stats },
     { "list", 0, start_list },
+    { "upload", 3, admin_upload_start },     /* path, batch, key file */
+    { "download", 3, admin_download_start }, /* reference, path, raw or tree */
 };
 
 void admin_reserve_start(struct admin_session *s)

@@ -42,6 +42,7 @@ struct swarm {
     struct reserve *reserve; /* owned */
     bool open;               /* the reserve is */
     bool stopping;
+    bool uploading;          /* one at a time: it counts the stamps of a batch */
     struct batches *batches; /* owned; NULL: none */
     struct batches_load load;
     struct batches_expiry expiry;

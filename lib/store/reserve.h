@@ -23,8 +23,6 @@
 #include "store/stores.h"
 
 struct reserve;
-struct reserve_has;
-struct reserve_put;
 enum { RESERVE_BINS = OVERLAY_BIN_MAX + 1 };
 enum reserve_cache { RESERVE_CACHE_AUTO, RESERVE_CACHE_ON, RESERVE_CACHE_OFF };
 
@@ -48,8 +46,7 @@ struct reserve_options { /* borrowed pointers outlive the reserve */
 
 typedef void reserve_cb(void *ctx, const struct error *err);
 enum err reserve_create(struct reserve **out, const struct reserve_options *o, struct error *err);
-/* Reads counters and the cache's image; after that requests may come. Slots are derived and a cache
- * without image is built behind that. */
+/* Reads counters and the cache's image; then requests may come. The rest is derived behind that. */
 void reserve_open(struct reserve *r, reserve_cb *cb, void *ctx);
 /* No request may be out. Saves the image of a complete cache. */
 void reserve_close(struct reserve *r, reserve_cb *cb, void *ctx);
@@ -76,7 +73,7 @@ struct reserve_status {
     uint64_t in_bin[RESERVE_BINS];     /* entries */
     enum hascache_state cache;
     uint64_t cache_entries, cache_bytes, slab_bytes, slots_used;
-    uint64_t put_groups; /* commits; entries stored / groups is the group size */
+    uint64_t put_groups;                                  /* commits */
     uint64_t put_outcomes[RESERVE_OUTCOMES];              /* by enum reserve_outcome */
     uint64_t has_cache_hits, has_cache_misses, has_index; /* answers by who gave them */
     uint64_t evicted[RESERVE_EVICT_REASONS];              /* entries */
@@ -91,6 +88,7 @@ void reserve_slots_leave(struct reserve *r, unsigned ticket);
 struct sem *reserve_has_sem(struct reserve *r); /* its gauges, and its limit on reload */
 
 /* Which of these are stored? One request serves a whole offer. */
+struct reserve_has;
 typedef void reserve_has_cb(struct reserve_has *req, const struct error *err);
 struct reserve_has {
     const struct chunk_id *ids; /* in:  borrowed until cb */
@@ -121,6 +119,7 @@ struct reserve_item {
     bool committed_, slot_used_, replaces_;
     bool frees_replaced_; /* freed_[0] is of the chunk that was replaced */
 };
+struct reserve_put;
 typedef void reserve_put_cb(struct reserve_put *req, const struct error *err);
 struct reserve_put {
     struct reserve_item *items;
@@ -145,6 +144,7 @@ struct reserve_evict {
 };
 void reserve_evict(struct reserve *r, struct reserve_evict *req);
 
+#include "store/reserve_issued.h"
 #include "store/reserve_read.h" /* get, list, watch */
 
 #endif
