@@ -13,6 +13,12 @@ $(BUILD)/interop/go-bench: tests/interop/go-libp2p/bench/main.go tests/interop/g
 	$(if $(Q),@echo "GO    $@")
 	$(Q)cd tests/interop/go-libp2p && go build -o $(abspath $@) ./bench
 
+# The index of the known program, from its own packages.
+BENCH_GO += $(if $(BENCH_GO),$(BUILD)/beeindex)
+$(BUILD)/beeindex: tests/bench/beeindex/main.go tests/bench/beeindex/go.mod tests/bench/beeindex/go.sum
+	$(if $(Q),@echo "GO    $@")
+	$(Q)cd $(<D) && GOTOOLCHAIN=auto go build -o $(abspath $@) .
+
 ## bench          run every bench; one JSON object per figure
 .PHONY: bench
 bench: $(BUILD)/larder-bench $(BENCH_GO)

@@ -35,3 +35,19 @@ soak:: check-disk-full check-reserve-crash
 	$(MAKE) check-crash CRASH_ROUNDS=100
 	$(MAKE) check-store-memory STORE_KEYS=10000000
 soak-tenth:: check-disk-full check-crash check-store-memory
+
+RESERVE_ENTRIES ?= 2000000
+RESERVE_CHUNKS ?= 200000
+
+$(BUILD)/soak/reserve_node: $(BUILD)/obj/tests/soak/reserve_node.o $(BUILD)/obj/tests/bench/reserve_gen.o $(BUILD)/liblarder.a
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+## check-reserve-node  a node of 512 MiB with millions of entries: starts, puts, reads, memory (RESERVE_ENTRIES, RESERVE_CHUNKS)
+.PHONY: check-reserve-node
+check-reserve-node: $(BUILD)/soak/reserve_node
+	tests/soak/reserve_node.sh $< $(RESERVE_ENTRIES) $(RESERVE_CHUNKS)
+
+soak::
+	$(MAKE) check-reserve-node RESERVE_ENTRIES=20000000 RESERVE_CHUNKS=2000000
+soak-tenth:: check-reserve-node
