@@ -275,6 +275,8 @@ static void close_now(struct stream *s)
         error_set(&err, s->end_, "stream: %s", err_text(s->end_));
     if (s->protocol_ && s->protocol_->ops->on_close)
         s->protocol_->ops->on_close(s, s->user_, s->end_ ? &err : NULL, s->end_code_);
+    /* A handler that failed while the queue was offered, or resumed, has asked for another turn. */
+    loop_defer_cancel(&s->deferred_);
     s->backend_->release(s);
 }
 

@@ -351,6 +351,9 @@ static void neighbours_choose(struct connector *c)
         if (!k)
             return;
         k->id = p->id;
+        /* Not at once: it may just have hung up, or be about to call us. */
+        k->next_ms =
+            loop_now_ms(c->o.loop) + loop_random_below(c->o.loop, LIMIT_SWARM_BACKOFF_MS_MIN);
         memcpy(k->overlay, p->overlay, OVERLAY_BYTES);
     }
 }
