@@ -23,7 +23,7 @@ BUILD := build$(if $(filter-out plain,$(VARIANT)),/$(VARIANT))
 Q := $(if $(filter 1,$(V)),,@)
 
 # Third-party libraries by the room that knows them (lib/README.md).
-PKGS := libuv yaml-0.1 libprotobuf-c libsodium libcrypto libsecp256k1 yajl libmicrohttpd
+PKGS := libuv yaml-0.1 libprotobuf-c libsodium libcrypto libsecp256k1 yajl libmicrohttpd libcares
 CFLAGS_COMMON := -std=gnu11 -fno-common -pthread -fno-omit-frame-pointer -g \
 	-Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wwrite-strings -Wvla -Wno-unknown-warning-option

@@ -28,6 +28,16 @@ UNUSED static const char *store_label(unsigned value)
     return texts[value];
 }
 
+UNUSED static const char *protocol_label(unsigned value)
+{
+#define PROTOCOL(name, ...) #name,
+    static const char *const texts[] = { "other",
+#include "tables/protocols.def"
+    };
+#undef PROTOCOL
+    return texts[value];
+}
+
 #define BUCKETS(name, ...)
 #define COUNTER(name, help)
 #define COUNTER_BY(name, label, help)

@@ -36,6 +36,16 @@ enum {
 };
 #undef STORE
 
+/* The label `protocol`: rows of protocols.def in their order behind what has none; as enum
+ * protocol_row in net/protocols.h. */
+#define PROTOCOL(name, ...) METRIC_PROTOCOL_##name,
+enum {
+    METRIC_PROTOCOL_OTHER,
+#include "tables/protocols.def"
+    METRIC_PROTOCOLS
+};
+#undef PROTOCOL
+
 /* METRIC_LABELS_<label>: how many values it has. */
 #define LABEL(name, count, text) METRIC_LABELS_##name = (count),
 #define LABEL_VALUES(name, ...)                                                                    \

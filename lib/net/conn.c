@@ -1,8 +1,10 @@
 #include "net/conn.h"
 
 #include "base/mem.h"
+#include "core/metrics.h"
 #include "net/host_state.h"
 
+#include <time.h>
 #include <uv.h>
 
 /* Behind conn.socket_. data of the handle and of both requests is the connection. */
@@ -74,6 +76,14 @@ static void partial_free(struct conn *c)
     c->partial_have_ = c->partial_room_ = 0;
 }
 
+/* How an upgrade ended: METRIC_LABELS_p2p_stage; the last value is its good end. */
+static void upgrade_count(const struct conn *c)
+{
+    static_assert(METRIC_LABELS_p2p_stage == (int)CONN_CLOSED,
+                  "a label per state, and done for OPEN");
+    metric_add_by(METRIC_p2p_handshakes_total, (unsigned)c->state, 1);
+}
+
 static void upgrade_free(struct conn *c)
 {
     if (!c->upgrade)
@@ -92,6 +102,10 @@ void conn_close(struct conn *c, enum err code, const char *why)
     struct host *h = c->host;
     bool was_open = c->state == CONN_OPEN;
     error_set(&c->why, code, "%s", why);
+    if (was_open)
+        metric_add_by(METRIC_p2p_closed_total, code, 1);
+    else if (c->admitted_)
+        upgrade_count(c);
     c->state = CONN_CLOSED;
     upgrade_free(c);
     if (was_open)
@@ -164,6 +178,7 @@ static bool block_write(struct conn *c)
     uv_buf_t buf = uv_buf_init((char *)c->block_, c->block_sealed_);
     int n = uv_try_write(stream_of(c), &buf, 1);
     c->bytes_out += c->block_sealed_;
+    metric_add(METRIC_p2p_sent_bytes_total, c->block_sealed_);
     if (n == (int)c->block_sealed_) {
         c->block_plain_ = c->block_sealed_ = 0;
         return true;
@@ -275,9 +290,13 @@ static void conn_open(struct conn *c)
         return;
     }
     c->state = CONN_OPEN;
+    upgrade_count(c);
+    c->used_ms = loop_now_ms(h->loop);
+    c->told_version = h->version; /* identify asks for the newest, whenever that is */
     c->opened_ms = loop_now_ms(h->loop);
     yamux_init(&c->mux, !c->inbound, &conn_stream_ops, c->opened_ms);
     timer_set(&c->timer_, LIMIT_P2P_TICK_MS);
+    conn_ping(c); /* a first round trip, as go does */
     host_conn_opened(c);
 }
 
@@ -538,6 +557,7 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
     loop_callback_begin(loop, "connection read");
     c->last_read_ms = loop_now_ms(loop);
     c->bytes_in += (uint64_t)size;
+    metric_add(METRIC_p2p_received_bytes_total, (uint64_t)size);
     if (c->partial_)
         partial_in(c, (size_t)size);
     else
@@ -627,6 +647,7 @@ static void on_turned_away(uv_handle_t *handle)
 /* libuv listens no more until what waits is accepted: taken, and closed at once. */
 static void turn_away(struct host *h, uv_stream_t *listener)
 {
+    metric_add_by(METRIC_p2p_refused_total, REFUSED_MEMORY, 1);
     struct turned_away *t = mem_zalloc(h->mem, sizeof(*t));
     t->host = h;
     h->handles++;
@@ -655,6 +676,7 @@ void conn_accept(struct host *h, uv_stream_t *listener)
         conn_close(c, ERR_LIMIT, "too many connections");
         return;
     }
+    c->admitted_ = true;
     timer_set(&c->timer_, LIMIT_P2P_UPGRADE_IN_MS);
     upgrade_start(c);
 }
@@ -676,9 +698,33 @@ struct conn *conn_dial(struct host *h, const struct host_address *to,
         conn_close(c, ERR_SYSTEM, "no socket");
         return NULL;
     }
+    c->admitted_ = true;
     c->attempt = attempt;
-    timer_set(&c->timer_, LIMIT_P2P_UPGRADE_OUT_MS);
+    timer_set(&c->timer_,
+              address_is_private(to) ? LIMIT_P2P_UPGRADE_PRIVATE_MS : LIMIT_P2P_UPGRADE_OUT_MS);
     return c;
+}
+
+static uint64_t clock_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+void conn_ping(struct conn *c)
+{
+    if (c->pinged_ns_ == 0)
+        c->pinged_ns_ = clock_ns();
+    yamux_ping(&c->mux);
+    conn_flush_soon(c);
+}
+
+void conn_pong(struct conn *c)
+{
+    if (c->pinged_ns_ > 0)
+        c->rtt_ns = clock_ns() - c->pinged_ns_;
+    c->pinged_ns_ = 0;
 }
 
 void conn_close_soon(struct conn *c)
@@ -721,8 +767,7 @@ static void on_timer(struct timer *t)
         return;
     }
     if (silent >= LIMIT_P2P_KEEPALIVE_MS) {
-        yamux_ping(&c->mux);
-        conn_flush_soon(c);
+        conn_ping(c);
     }
     timer_set(&c->timer_, LIMIT_P2P_TICK_MS);
 }

@@ -48,6 +48,7 @@ struct conn {
     _Alignas(16) uint8_t socket_[CONN_SOCKET_BYTES]; /* libuv's part, known to conn.c alone */
     enum conn_state state;
     bool inbound, filling_, writing_, draining, unwanted_;
+    bool admitted_; /* an upgrade began, whose end counts */
     struct conn_upgrade *upgrade;
     struct noise_records records;
     struct peer_id remote; /* once OPEN; before that whom we expect, len 0: anybody */
@@ -61,6 +62,10 @@ struct conn {
     struct timer timer_;
     struct deferred flush_;
     uint64_t opened_ms, last_read_ms, write_started_ms_, bytes_in, bytes_out;
+    uint64_t used_ms; /* when it last had a stream */
+    uint64_t rtt_ns;  /* of the last keepalive; 0: not measured yet */
+    uint64_t pushed_ms, pinged_ns_;
+    uint32_t told_version; /* of what identify says about us */
     uint64_t queued_bytes; /* received and not taken, of all its streams */
     uint64_t protocols;    /* bit i: the peer serves row i of protocols.def */
     bool identified;
@@ -79,6 +84,8 @@ struct conn *conn_dial(struct host *h, const struct host_address *to,
 void conn_close(struct conn *c, enum err code, const char *why);
 /* The same on the next turn, for those inside. */
 void conn_close_soon(struct conn *c);
+void conn_ping(struct conn *c);
+void conn_pong(struct conn *c);
 /* No new streams; go away is sent, and it closes when its streams are done or the time is up. */
 void conn_drain(struct conn *c, uint32_t go_away);
 void conn_flush_soon(struct conn *c);

@@ -344,6 +344,8 @@ static void on_gone(struct yamux *y, struct yamux_stream *s, enum yamux_end end,
         c->host->streams_in--;
     if (cs->protocol >= 0)
         c->host->protocols_in[cs->protocol]--;
+    if (c->mux.streams_in + c->mux.streams_out == 0)
+        c->used_ms = loop_now_ms(c->host->loop);
     if (cs->released)
         free_when_done(cs);
     else
@@ -352,8 +354,9 @@ static void on_gone(struct yamux *y, struct yamux_stream *s, enum yamux_end end,
         conn_flush_soon(c); /* it may have been the last */
 }
 
-static void on_pong(struct yamux *y UNUSED)
+static void on_pong(struct yamux *y)
 {
+    conn_pong(container_of(y, struct conn, mux));
 }
 
 static void on_go_away(struct yamux *y, uint32_t code UNUSED)

@@ -1,4 +1,5 @@
 #include "base/mem.h"
+#include "core/metrics.h"
 #include "net/host_state.h"
 
 static const char *const muxers[] = { "/yamux/1.0.0", NULL };
@@ -25,6 +26,8 @@ enum err host_create(struct host **out, const struct host_options *options, stru
     list_init(&h->thirsty);
     list_init(&h->watchers);
     timer_init(&h->drain, h->loop, on_drained, "host drain");
+    timer_init(&h->tick, h->loop, host_tick, "host");
+    h->resolver = resolver_create(h, o->dns_servers);
     secret_random(secret, sizeof(secret));
     const char *const *offered = o->late_muxer ? &muxers[1] : muxers; /* none, or yamux */
     enum err rc = noise_static_init(&h->noise, options->identity, secret, offered, err);
@@ -32,6 +35,14 @@ enum err host_create(struct host **out, const struct host_options *options, stru
     h->read_buffer = rc ? NULL : mem_try_alloc(h->mem, HOST_READ_BYTES);
     if (!rc && !h->read_buffer)
         rc = mem_refused(h->mem, HOST_READ_BYTES, err);
+    if (!rc)
+        rc = addrbook_create(&h->book, h->loop, h->mem, err);
+    if (!rc)
+        rc = marks_create(&h->failures, h->loop, h->mem, err);
+    if (!rc)
+        rc = marks_create(&h->callers, h->loop, h->mem, err);
+    if (!rc)
+        rc = host_serve(h, PROTOCOL_identify_push, &identify_push_ops, NULL, err);
     if (!rc)
         rc = host_serve(h, PROTOCOL_identify, &identify_ops, NULL, err);
     if (!rc)
@@ -49,6 +60,10 @@ void host_destroy(struct host *h)
     if (!h)
         return;
     assert(h->handles == 0 && list_empty(&h->conns) && list_empty(&h->jobs));
+    resolver_destroy(h->resolver);
+    marks_destroy(h->callers);
+    marks_destroy(h->failures);
+    addrbook_destroy(h->book);
     mem_free(h->mem, h->read_buffer);
     secret_wipe(&h->noise, sizeof(h->noise));
     mem_free(h->mem, h);
@@ -65,6 +80,7 @@ enum err host_register(struct host *h, const struct protocol *p, struct error *e
     if (h->protocols_count == LIMIT_P2P_PROTOCOLS)
         return error_set(err, ERR_LIMIT, "more protocols than the host has room for");
     h->protocols[h->protocols_count++] = p;
+    h->version++;
     return ERR_OK;
 }
 
@@ -105,6 +121,7 @@ enum err host_announce(struct host *h, struct bytes multiaddr, struct error *err
         return error_set(err, ERR_CONFIG, "more or longer addresses to announce than allowed");
     memcpy(h->announce[h->announce_count], multiaddr.data, multiaddr.size);
     h->announce_size[h->announce_count++] = multiaddr.size;
+    h->version++;
     return ERR_OK;
 }
 
@@ -153,16 +170,44 @@ static bool same_site(const struct host_address *a, const struct host_address *b
     return a->ip6 == b->ip6 && !memcmp(a->ip, b->ip, a->ip6 ? 7 : 4);
 }
 
+/* Five a second, twenty at once. */
+static bool call_allowed(struct host *h, const struct host_address *from)
+{
+    uint8_t key[8] = { from->ip6 };
+    uint64_t now = loop_now_ms(h->loop);
+    memcpy(key + 1, from->ip, from->ip6 ? 7 : 4);
+    struct mark *m = marks_find(h->callers, bytes_of(key, sizeof(key)), true);
+    if (m->at_ms == 0) {
+        m->count = LIMIT_P2P_CALLS_BURST;
+        m->at_ms = now;
+    }
+    uint64_t more = (now - m->at_ms) * LIMIT_P2P_CALLS_PER_SECOND / 1000;
+    if (more > 0) {
+        m->count = (uint32_t)MIN(m->count + more, LIMIT_P2P_CALLS_BURST);
+        m->at_ms = now;
+    }
+    if (m->count == 0)
+        return false;
+    m->count--;
+    return true;
+}
+
+static bool refuse(unsigned why)
+{
+    metric_add_by(METRIC_p2p_refused_total, why, 1);
+    return false;
+}
+
 bool host_admits(struct host *h, const struct host_address *from)
 {
     uint32_t same = 0, same_half_open = 0;
     if (h->conns_count > h->options.connections_max) {
         LIMIT_HIT(P2P_CONNECTIONS);
-        return false;
+        return refuse(REFUSED_CONNECTIONS);
     }
     if (!LIMIT_CHECK(P2P_HALF_OPEN, h->half_open))
-        return false;
-    if (is_loopback(from))
+        return refuse(REFUSED_HALF_OPEN);
+    if (is_loopback(from) && !h->options.count_loopback)
         return true;
     for (struct list *at = h->conns.next; at != &h->conns; at = at->next) {
         const struct conn *c = container_of(at, struct conn, link_);
@@ -170,7 +215,15 @@ bool host_admits(struct host *h, const struct host_address *from)
         same += counts;
         same_half_open += counts && c->upgrade && c->inbound;
     }
-    return LIMIT_CHECK(P2P_PER_ADDRESS, same) && LIMIT_CHECK(P2P_HALF_OPEN_ADDRESS, same_half_open);
+    if (!LIMIT_CHECK(P2P_PER_ADDRESS, same))
+        return refuse(REFUSED_ADDRESS);
+    if (!LIMIT_CHECK(P2P_HALF_OPEN_ADDRESS, same_half_open))
+        return refuse(REFUSED_HALF_OPEN_ADDRESS);
+    if (!call_allowed(h, from)) {
+        LIMIT_HIT(P2P_CALLS_BURST);
+        return refuse(REFUSED_RATE);
+    }
+    return true;
 }
 
 uint32_t host_conns_of(const struct host *h, const struct peer_id *peer)
@@ -197,6 +250,16 @@ struct conn *host_conn_to(struct host *h, const struct peer_id *peer)
     return best;
 }
 
+/* Minutes that have passed are empty again. */
+static void inbound_count(struct host *h, uint32_t more)
+{
+    uint64_t minute = loop_now_ms(h->loop) / 60000, passed = minute - h->inbound_minute;
+    for (uint64_t i = 1; i <= MIN(passed, (uint64_t)HOST_MINUTES); i++)
+        h->inbound[(h->inbound_minute + i) % HOST_MINUTES] = 0;
+    h->inbound_minute = minute;
+    h->inbound[minute % HOST_MINUTES] += more;
+}
+
 void host_conn_opened(struct conn *c)
 {
     struct host *h = c->host;
@@ -205,6 +268,11 @@ void host_conn_opened(struct conn *c)
     c->attempt = NULL;
     if (c->state != CONN_OPEN)
         return; /* another attempt had won */
+    metric_shift_by(METRIC_p2p_connections, c->inbound, 1);
+    if (c->inbound)
+        inbound_count(h, 1);
+    if (!timer_is_set(&h->tick) && !h->closing)
+        timer_set(&h->tick, LIMIT_P2P_TRIM_MS);
     identify_start(c);
     for (struct list *at = h->watchers.next, *next; at != &h->watchers; at = next) {
         struct host_watch *w = container_of(at, struct host_watch, link_);
@@ -229,6 +297,8 @@ void host_conn_identified(struct conn *c)
 void host_conn_gone(struct conn *c)
 {
     struct host *h = c->host;
+    metric_shift_by(METRIC_p2p_connections, c->inbound, -1);
+    addrbook_seen(h->book, &c->remote);
     for (struct list *at = h->watchers.next, *next; at != &h->watchers; at = next) {
         struct host_watch *w = container_of(at, struct host_watch, link_);
         next = at->next;
@@ -284,6 +354,8 @@ size_t host_peers(const struct host *h, struct host_peer *out, size_t max)
                                            .inbound = c->inbound,
                                            .agent = c->agent,
                                            .age_ms = now - c->opened_ms,
+                                           .rtt_ns = c->rtt_ns,
+                                           .tags = addrbook_tags(h->book, &c->remote),
                                            .bytes_in = c->bytes_in,
                                            .bytes_out = c->bytes_out,
                                            .streams = c->mux.streams_in + c->mux.streams_out };
@@ -291,7 +363,41 @@ size_t host_peers(const struct host *h, struct host_peer *out, size_t max)
     return n;
 }
 
-/* Opening a stream on an open connection. */
+/* The address book. */
+
+void host_learn(struct host *h, const struct peer_id *peer, const struct bytes *addresses,
+                size_t count, enum host_source source)
+{
+    if (peer_id_equal(peer, host_id(h)))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        struct multiaddr_target t;
+        if (!multiaddr_target(addresses[i], &t) ||
+            (t.peer.len > 0 && !peer_id_equal(&t.peer, peer)))
+            continue; /* nothing for us to dial */
+        struct host_address a = { .ip6 = t.host == MULTIADDR_IP6 };
+        bool is_ip = t.host == MULTIADDR_IP4 || t.host == MULTIADDR_IP6;
+        if (is_ip)
+            memcpy(a.ip, t.value.data, t.value.size);
+        if (is_ip && !h->options.allow_private && address_is_private(&a))
+            continue;
+        struct bytes bare = addresses[i];
+        if (t.peer.len > 0) { /* always the last part */
+            uint8_t part[64];
+            struct writer w = writer_of(part, sizeof(part));
+            multiaddr_put_peer(&w, &t.peer);
+            bare.size -= MIN(bare.size, writer_used(&w));
+        }
+        addrbook_learn(h->book, peer, bare, source);
+    }
+}
+
+bool host_protect(struct host *h, const struct peer_id *peer, enum host_tag tag, bool on)
+{
+    return addrbook_tag(h->book, peer, tag, on);
+}
+
+/* Opening a stream. */
 
 static void on_open_failed(struct deferred *d)
 {
@@ -299,13 +405,9 @@ static void on_open_failed(struct deferred *d)
     req->cb(req, NULL, &req->result_);
 }
 
-void stream_open(struct host *h, struct stream_open *req)
+static void open_on(struct stream_open *req, struct conn *c)
 {
-    assert(req->cb && req->count > 0 && req->count <= LIMIT_MULTISTREAM_PROPOSALS);
-    struct conn *c = req->conn ? req->conn : host_conn_to(h, &req->to);
-    req->host_ = h;
-    req->stream_ = NULL;
-    error_clear(&req->result_);
+    struct host *h = req->host_;
     if (!c || h->closing)
         error_set(&req->result_, ERR_UNREACHABLE, "there is no connection to the peer");
     else
@@ -314,10 +416,54 @@ void stream_open(struct host *h, struct stream_open *req)
         loop_defer_named(h->loop, &req->deferred_, on_open_failed, "stream open");
 }
 
+static void on_dialed(struct host_dial *dial, const struct error *err)
+{
+    struct stream_open *req = container_of(dial, struct stream_open, dial_);
+    req->dialing_ = false;
+    if (req->result_.code) /* canceled */
+        req->cb(req, NULL, &req->result_);
+    else if (err)
+        req->cb(req, NULL, err);
+    else
+        open_on(req, host_conn_to(req->host_, &req->to));
+}
+
+void stream_open(struct host *h, struct stream_open *req)
+{
+    assert(req->cb && req->count > 0 && req->count <= LIMIT_MULTISTREAM_PROPOSALS);
+    struct conn *c = req->conn ? req->conn : host_conn_to(h, &req->to);
+    req->host_ = h;
+    req->stream_ = NULL;
+    req->dialing_ = !c && req->dial && !h->closing;
+    error_clear(&req->result_);
+    if (!req->dialing_) {
+        open_on(req, c);
+        return;
+    }
+    req->dial_ = (struct host_dial){ .peer = req->to, .cb = on_dialed };
+    host_dial(h, &req->dial_);
+}
+
 void stream_open_cancel(struct stream_open *req)
 {
-    if (req->stream_)
+    if (req->dialing_) {
+        error_set(&req->result_, ERR_CANCELED, "canceled while dialing");
+        host_dial_cancel(&req->dial_);
+    } else if (req->stream_) {
         stream_fail(req->stream_, ERR_CANCELED, 0);
+    }
+}
+
+void host_metrics(struct host *h)
+{
+    int64_t hour = 0;
+    inbound_count(h, 0);
+    for (size_t i = 0; i < HOST_MINUTES; i++)
+        hour += h->inbound[i];
+    metric_set(METRIC_p2p_inbound_last_hour, hour);
+    metric_set(METRIC_p2p_half_open, h->half_open);
+    metric_set(METRIC_p2p_queued_bytes, (int64_t)h->queued_bytes);
+    metric_set(METRIC_p2p_book_peers, addrbook_count(h->book));
 }
 
 /* Closing. */
@@ -358,6 +504,8 @@ void host_close(struct host *h, uint32_t drain_ms, void (*done)(void *ctx), void
         next = at->next;
         conn_drain(container_of(at, struct conn, link_), YAMUX_GO_AWAY_SHUTDOWN);
     }
+    resolver_close(h->resolver);
+    timer_set(&h->tick, 0);
     timer_set(&h->drain, drain_ms ? drain_ms : 1);
     host_handle_closed(h);
 }

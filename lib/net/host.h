@@ -12,6 +12,7 @@
 #define LARDER_NET_HOST_H
 
 #include "codec/multiaddr.h"
+#include "net/addrbook.h"
 #include "net/stream.h"
 
 struct host;
@@ -31,6 +32,8 @@ struct host_options {
     const char *agent;                  /* "larder/0.1.0" */
     bool allow_private;                 /* dial and announce private ranges and loopback */
     bool late_muxer;                    /* agree on it after the handshake, as rust and py do */
+    bool count_loopback;                /* loopback is an address like others: for tests */
+    const char *dns_servers;            /* "192.0.2.1:53,…"; NULL: those of the system */
     uint32_t connections_max;           /* 0: LIMIT_P2P_CONNECTIONS */
     uint64_t rx_bytes_max;              /* received and not taken, over all; 0: 30 % of the share */
     uint64_t rx_pool_bytes, tx_pool_bytes; /* 0: 10 % of the share each */
@@ -52,7 +55,8 @@ const struct peer_id *host_id(const struct host *h);
 bool host_address(const struct host *h, size_t i, struct writer *out);
 bool host_announces(const struct host *h, struct bytes multiaddr); /* is it told to peers? */
 
-/* Connect to a peer. addresses: multiaddrs that are tried 250 ms apart, the first to be upgraded
+/* Connect to a peer, by addresses and by what the address book knows of it. Names are looked up;
+ * what they lead to is tried 250 ms apart, IPv6 and IPv4 in turn, and the first to be upgraded
  * wins. An open connection to peer is answer enough. */
 struct host_dial;
 typedef void host_dial_cb(struct host_dial *req, const struct error *err);
@@ -60,6 +64,7 @@ struct host_dial {
     struct peer_id peer;           /* in; len 0: whoever answers, then out */
     const struct bytes *addresses; /* in: borrowed until cb */
     size_t count;
+    bool urgent; /* in: somebody waits: addresses that failed a short while ago are tried too */
     host_dial_cb *cb; /* in: err NULL: connected */
     struct host *host_;
     struct dial_job *job_;
@@ -68,6 +73,17 @@ struct host_dial {
 };
 void host_dial(struct host *h, struct host_dial *req);
 void host_dial_cancel(struct host_dial *req); /* cb still comes, with ERR_CANCELED */
+
+/* The address book. What cannot be dialed from here is not kept. */
+void host_learn(struct host *h, const struct peer_id *peer, const struct bytes *addresses,
+                size_t count, enum host_source source);
+enum host_tag { /* who wants a peer: it is not trimmed, and its addresses are not forgotten */
+                HOST_TAG_CONFIG = 1 << 0,
+                HOST_TAG_SWARM = 1 << 1,
+                HOST_TAG_DHT = 1 << 2,
+                HOST_TAG_BLOCKS = 1 << 3,
+};
+bool host_protect(struct host *h, const struct peer_id *peer, enum host_tag tag, bool on);
 
 /* Open a stream on the oldest outbound connection, else on any. The first of choices that the peer
  * speaks is taken; user is what its callbacks are given. */
@@ -80,7 +96,10 @@ struct stream_open {
     void *user;                            /* in */
     stream_open_cb *cb;                    /* in: s NULL on failure */
     struct conn *conn;                     /* in: on this very connection; NULL: any */
+    bool dial;                             /* in: connect first, by the address book, if need be */
     uint8_t chosen;                        /* out */
+    bool dialing_;
+    struct host_dial dial_;
     struct stream *stream_;
     struct host *host_;
     struct deferred deferred_;
@@ -95,7 +114,8 @@ struct host_peer { /* a row of `larder peers` */
     bool inbound;
     const char *agent;
     uint64_t age_ms, bytes_in, bytes_out;
-    uint32_t streams;
+    uint64_t rtt_ns; /* 0: not measured yet */
+    uint32_t streams, tags;
 };
 uint32_t host_connections(const struct host *h);
 bool host_connected(const struct host *h, const struct peer_id *peer);
@@ -105,6 +125,7 @@ void host_disconnect(struct host *h, const struct peer_id *peer);
 void host_stream_remote(struct stream *s, struct writer *out);
 /* Does the peer say that it serves this row of protocols.def? False before identify has told. */
 bool host_peer_serves(const struct host *h, const struct peer_id *peer, unsigned protocol_row);
+void host_metrics(struct host *h); /* sets the gauges that stand in no counter's place */
 size_t host_peers(const struct host *h, struct host_peer *out, size_t max);
 
 /* Called when a connection is OPEN, when it is gone, and when identify has told who a peer is. A

@@ -5,11 +5,23 @@
 #ifndef LARDER_NET_HOST_STATE_H
 #define LARDER_NET_HOST_STATE_H
 
+#include "net/addrbook.h"
 #include "net/conn.h"
+#include "net/marks.h"
 #include "net/ping.h"
 #include "net/protocols.h"
+#include "net/resolve.h"
 
-enum { HOST_READ_BYTES = 2 * CONN_BLOCK_BYTES };
+enum { HOST_READ_BYTES = 2 * CONN_BLOCK_BYTES, HOST_MINUTES = 60 };
+
+enum { /* the label p2p_refused */
+       REFUSED_CONNECTIONS,
+       REFUSED_HALF_OPEN,
+       REFUSED_HALF_OPEN_ADDRESS,
+       REFUSED_ADDRESS,
+       REFUSED_RATE,
+       REFUSED_MEMORY
+};
 
 struct listener;
 
@@ -38,6 +50,15 @@ struct host {
     void (*done)(void *ctx);
     void *done_ctx;
     struct list watchers;
+    struct addrbook *book;
+    struct marks *failures; /* of addresses that were dialed */
+    struct marks *callers;  /* tokens of sites that call */
+    struct resolver *resolver;
+    uint32_t dials;                 /* connects in flight */
+    struct timer tick;              /* trimming, pushes; set while there are connections */
+    uint32_t inbound[HOST_MINUTES]; /* upgraded in each of the last minutes */
+    uint64_t inbound_minute;        /* the newest one */
+    uint32_t version; /* of what identify says about us; connections know which one was told */
 };
 
 struct conn *host_conn_to(struct host *h, const struct peer_id *peer);
@@ -63,8 +84,20 @@ void listeners_close(struct host *h);
 /* dial.c */
 void dial_jobs_cancel(struct host *h);
 
+/* trim.c */
+void host_tick(struct timer *t); /* every LIMIT_P2P_TRIM_MS while there are connections */
+void host_shrink(struct host *h, uint32_t connections); /* closes that many idle ones if it can */
+
 /* identify.c */
 extern const struct stream_ops identify_ops;
 void identify_start(struct conn *c);
+/* Our message with its length, as the peer of c shall see it. */
+size_t identify_frame(const struct conn *c, uint8_t out[LIMIT_P2P_IDENTIFY_OWN_BYTES]);
+/* Merges what the peer says of itself. ERR_BAD_PROOF: it says it is somebody else. */
+enum err identify_apply(struct conn *c, struct bytes message);
+
+/* identify_push.c */
+extern const struct stream_ops identify_push_ops;
+void identify_push(struct conn *c);
 
 #endif

@@ -69,6 +69,20 @@ enum err identify_read(struct bytes message, struct identify_seen *seen, struct 
     return reader_finish(&r, "identify", err);
 }
 
+size_t identify_frame(const struct conn *c, uint8_t out[LIMIT_P2P_IDENTIFY_OWN_BYTES])
+{
+    const struct host *h = c->host;
+    const struct peer_secret *id = h->options.identity;
+    struct identify_own own = { bytes_of(id->public_message, id->public_size), h, &c->address,
+                                h->options.agent };
+    struct writer w = writer_of(out + 2, LIMIT_P2P_IDENTIFY_OWN_BYTES - 2);
+    identify_put(&w, &own);
+    assert(!w.overflow); /* 8 addresses, 32 names, a key */
+    size_t size = writer_used(&w), head = frame_header_put(out, size);
+    memmove(out + head, out + 2, size);
+    return head + size;
+}
+
 /* Answering: the message is made when it is asked for and lives until it is sent. */
 
 struct answer {
@@ -84,16 +98,9 @@ static enum err answer_open(struct stream *s, void *ctx UNUSED, void **user)
     struct answer *a = mem_try_alloc(h->mem, sizeof(*a));
     if (!a)
         return ERR_BUDGET;
-    const struct peer_secret *id = h->options.identity;
-    struct identify_own own = { bytes_of(id->public_message, id->public_size), h, &c->address,
-                                h->options.agent };
-    struct writer w = writer_of(a->bytes + 2, sizeof(a->bytes) - 2);
-    identify_put(&w, &own);
-    assert(!w.overflow); /* 8 addresses, 32 names, a key */
-    size_t size = writer_used(&w), head = frame_header_put(a->bytes, size);
-    memmove(a->bytes + head, a->bytes + 2, size);
     a->mem = h->mem;
-    a->size = head + size;
+    a->size = identify_frame(c, a->bytes);
+    c->told_version = h->version;
     a->sent = 0;
     *user = a;
     stream_want_write(s);
@@ -142,6 +149,12 @@ static void on_protocol(struct identify_seen *seen, struct bytes name)
     c->protocols |= protocol_rows_served((const char *)name.data, name.size);
 }
 
+static void on_address(struct identify_seen *seen, struct bytes multiaddr)
+{
+    struct conn *c = seen->ctx;
+    host_learn(c->host, &c->remote, &multiaddr, 1, HOST_IDENTIFIED);
+}
+
 static enum err key_check(const struct conn *c, struct bytes public_key)
 {
     struct peer_key key;
@@ -162,21 +175,30 @@ static void agent_keep(struct conn *c, struct bytes agent)
     c->agent[n] = '\0';
 }
 
-static enum err on_message(struct frame_reader *fr, struct bytes message)
+enum err identify_apply(struct conn *c, struct bytes message)
 {
-    struct asking *a = container_of(fr, struct asking, frames);
-    struct conn *c = stream_conn(fr->stream);
-    struct identify_seen seen = { .on_protocol = on_protocol, .ctx = c };
-    if (!LIMIT_CHECK(P2P_IDENTIFY_MESSAGES, ++a->messages))
-        return ERR_LIMIT;
+    struct identify_seen seen = { .ctx = c }; /* whose key is it? before anything is believed */
     enum err rc = identify_read(message, &seen, NULL);
     if (!rc && seen.public_key.size > 0)
         rc = key_check(c, seen.public_key);
     if (rc == ERR_BAD_PROOF)
         conn_drain(c, YAMUX_GO_AWAY_PROTOCOL); /* it says it is somebody else */
+    if (rc)
+        return rc;
+    seen.on_protocol = on_protocol;
+    seen.on_address = on_address;
+    rc = identify_read(message, &seen, NULL);
     if (!rc && seen.agent.size > 0)
         agent_keep(c, seen.agent);
     return rc;
+}
+
+static enum err on_message(struct frame_reader *fr, struct bytes message)
+{
+    struct asking *a = container_of(fr, struct asking, frames);
+    if (!LIMIT_CHECK(P2P_IDENTIFY_MESSAGES, ++a->messages))
+        return ERR_LIMIT;
+    return identify_apply(stream_conn(fr->stream), message);
 }
 
 static size_t ask_data(struct stream *s, void *user, const uint8_t *bytes, size_t size)
@@ -200,7 +222,9 @@ static void ask_close(struct stream *s, void *user, const struct error *err UNUS
 }
 
 static const struct stream_ops ask_ops = { NULL, ask_data, NULL, ask_close };
-static const struct protocol ask_protocol = { .name = "/ipfs/id/1.0.0", .ops = &ask_ops };
+static const struct protocol ask_protocol = { .name = "/ipfs/id/1.0.0",
+                                              .ops = &ask_ops,
+                                              .row = PROTOCOL_identify };
 static const struct protocol *const ask_choices[] = { &ask_protocol };
 
 static void on_opened(struct stream_open *req, struct stream *s, const struct error *err UNUSED)

@@ -66,11 +66,13 @@ enum err host_listen(struct host *h, struct bytes multiaddr, struct error *err)
     l->tcp.data = l;
     h->handles++;
     enum err rc = listener_bind(l, err);
-    if (rc)
+    if (rc) {
         uv_close((uv_handle_t *)&l->tcp, on_listener_closed);
-    else
-        h->listeners[h->listeners_count++] = l;
-    return rc;
+        return rc;
+    }
+    h->listeners[h->listeners_count++] = l;
+    h->version++;
+    return ERR_OK;
 }
 
 const struct host_address *listener_address(const struct listener *l)

@@ -1,6 +1,7 @@
 #include "net/ping.h"
 
 #include "base/mem.h"
+#include "net/protocols.h"
 
 #include <time.h>
 
@@ -128,7 +129,9 @@ static void ask_close(struct stream *s UNUSED, void *user, const struct error *e
 }
 
 static const struct stream_ops ask_ops = { NULL, ask_data, ask_writable, ask_close };
-static const struct protocol ask_protocol = { .name = "/ipfs/ping/1.0.0", .ops = &ask_ops };
+static const struct protocol ask_protocol = { .name = "/ipfs/ping/1.0.0",
+                                              .ops = &ask_ops,
+                                              .row = PROTOCOL_ping };
 static const struct protocol *const ask_choices[] = { &ask_protocol };
 
 static void on_opened(struct stream_open *req, struct stream *s, const struct error *err)

@@ -1,6 +1,7 @@
 #include "net/stream.h"
 
 #include "base/mem.h"
+#include "core/metrics.h"
 
 enum { PIECE_BYTES = 4096 - 24 };
 
@@ -79,6 +80,8 @@ void stream_start(struct stream *s, const struct protocol *protocol, void *user)
     s->protocol_ = protocol;
     s->user_ = user;
     s->last_byte_ms_ = loop_now_ms(s->loop_);
+    metric_add_by(METRIC_p2p_streams_total, protocol->row, 1);
+    metric_shift_by(METRIC_p2p_streams, protocol->row, 1);
     timer_arm(s);
     if (s->first_ || s->fin_in_)
         later(s);
@@ -268,6 +271,10 @@ void stream_below_gone(struct stream *s, enum err why, uint32_t remote_code)
 static void close_now(struct stream *s)
 {
     struct error err = { ERR_OK, "" };
+    if (s->protocol_) {
+        metric_shift_by(METRIC_p2p_streams, s->protocol_->row, -1);
+        metric_add_by(METRIC_p2p_streams_ended_total, s->end_, 1);
+    }
     s->closed_ = s->ending_ = true;
     queue_drop(s);
     timer_set(&s->timer_, 0);

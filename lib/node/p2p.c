@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "codec/json.h"
 #include "core/log.h"
+#include "core/metrics.h"
 #include "net/host.h"
 #include "net/identity.h"
 #include "node/facts.h"
@@ -20,6 +21,7 @@ struct p2p {
     struct peer_secret identity;
     struct host *host;
     struct status_section section;
+    struct metrics_collector collector;
     bool closing, closed, stopping;
 };
 
@@ -55,6 +57,11 @@ static void write_section(struct status_section *s, struct json_writer *w)
         json_put_text(w, NULL, address);
     json_array_end(w);
     json_put_uint(w, "connections", host_connections(p->host));
+}
+
+static void collect(struct metrics_collector *c)
+{
+    host_metrics(container_of(c, struct p2p, collector)->host);
 }
 
 static enum err each_address(struct p2p *p, const struct option_list *list,
@@ -128,6 +135,8 @@ enum err p2p_part_start(struct node *n, struct error *err)
     p->section.name = "p2p";
     p->section.write = write_section;
     status_section_add(node_status(n), &p->section);
+    p->collector.collect = collect;
+    metrics_collector_add(&p->collector);
     return ERR_OK;
 }
 
@@ -177,6 +186,7 @@ void p2p_part_stop(struct node *n)
     if (!p)
         return;
     status_section_remove(&p->section);
+    metrics_collector_remove(&p->collector);
     p->stopping = true;
     if (p->host && !p->closed && !p->closing)
         close_host(p, 0);

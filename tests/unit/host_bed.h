@@ -1,0 +1,63 @@
+/* tests/unit/host_bed.h: hosts in one process over loopback sockets, and calls that wait. The
+ * deadlines of waiting are real time, so that the loop's clock may be turned meanwhile. */
+#ifndef LARDER_TESTS_HOST_BED_H
+#define LARDER_TESTS_HOST_BED_H
+
+#include "unit.h"
+
+#include <uv.h>
+
+#include "base/mem.h"
+#include "net/host.h"
+
+enum { BED_HOSTS_MAX = 4, BED_DNS_RECORDS = 160 };
+
+/* A DNS server on a port of its own. What it was not told it answers with NXDOMAIN. */
+struct bed_record {
+    const char *name; /* without the last dot; NULL text: never answered */
+    int type;         /* 1 A, 16 TXT, 28 AAAA */
+    const char *text; /* an address, or the text, cut into strings of 200 bytes */
+};
+
+struct bed {
+    struct loop *loop;
+    struct mem_plan *plan;
+    struct mem_owner *mem;
+    struct peer_secret ids[BED_HOSTS_MAX];
+    struct host *hosts[BED_HOSTS_MAX];
+    int count, closing;
+    uv_timer_t guard, hand; /* the hand moves a clock that was turned */
+    uv_udp_t dns;
+    const struct bed_record *records;
+    size_t records_count;
+    uint32_t questions;
+    char dns_server[32];
+    bool timed_out, has_dns, turned;
+};
+
+/* options: what all of them share beside loop, owner, identity and agent. */
+void bed_make(struct bed *b, int count, const struct host_options *options);
+void bed_dns(struct bed *b, const struct bed_record *records, size_t count); /* before bed_make */
+void bed_end(struct bed *b); /* closes all; every byte must be given back */
+
+void bed_run(struct bed *b, const char *why); /* until somebody stops the loop */
+void bed_wait(struct bed *b, uint32_t ms);    /* real time */
+void bed_clock(struct bed *b, uint64_t ms);   /* turns the loop's clock on */
+
+/* Listens and returns the address, without /p2p, in buf. */
+struct bytes bed_listen(struct bed *b, int host, const char *text, uint8_t buf[64]);
+struct bytes bed_multiaddr(const char *text, uint8_t *buf, size_t size);
+
+struct bed_dial {
+    struct host_dial req;
+    struct bed *bed;
+    bool done;
+    enum err rc;
+    char text[256];
+};
+/* Answers within this call. */
+enum err bed_dial(struct bed *b, int from, struct bed_dial *d, const struct peer_id *peer,
+                  struct bytes address);
+void bed_dial_start(struct bed *b, int from, struct bed_dial *d);
+
+#endif
