@@ -14,17 +14,17 @@ enum { WAIT_MS = 20000, HAND_MS = 5, NXDOMAIN = 3 };
 
 static void on_guard(uv_timer_t *t)
 {
-    struct bed *b = t->data;
+    struct hosts *b = t->data;
     b->timed_out = true;
     loop_stop(b->loop);
 }
 
 static void on_hand(uv_timer_t *t)
 {
-    bed_clock(t->data, HAND_MS);
+    hosts_clock(t->data, HAND_MS);
 }
 
-static void loop_make(struct bed *b)
+static void loop_make(struct hosts *b)
 {
     if (b->loop)
         return;
@@ -50,7 +50,7 @@ static size_t name_read(const uint8_t *at, const uint8_t *end, char *out, size_t
     return n + 1;
 }
 
-static void data_put(struct writer *w, const struct bed_record *r)
+static void data_put(struct writer *w, const struct hosts_record *r)
 {
     uint8_t ip[16];
     uint8_t data[2048];
@@ -77,7 +77,7 @@ static void data_put(struct writer *w, const struct bed_record *r)
 static void on_question(uv_udp_t *udp, ssize_t size, const uv_buf_t *buf,
                         const struct sockaddr *from, unsigned flags UNUSED)
 {
-    struct bed *b = udp->data;
+    struct hosts *b = udp->data;
     const uint8_t *q = (const uint8_t *)buf->base;
     uint8_t reply[4096];
     char name[300];
@@ -91,7 +91,7 @@ static void on_question(uv_udp_t *udp, ssize_t size, const uv_buf_t *buf,
     struct writer w = writer_of(reply, sizeof(reply));
     writer_put(&w, q, 12 + n + 4);
     for (size_t i = 0; i < b->records_count; i++) {
-        const struct bed_record *r = &b->records[i];
+        const struct hosts_record *r = &b->records[i];
         if (strcasecmp(r->name, name) != 0)
             continue;
         if (!r->text)
@@ -117,11 +117,11 @@ static void on_room(uv_handle_t *handle UNUSED, size_t suggested UNUSED, uv_buf_
     *buf = uv_buf_init(room, sizeof(room));
 }
 
-void bed_dns(struct bed *b, const struct bed_record *records, size_t count)
+void hosts_dns(struct hosts *b, const struct hosts_record *records, size_t count)
 {
     struct sockaddr_in sa = { .sin_family = AF_INET };
     int size = sizeof(sa);
-    *b = (struct bed){ .records = records, .records_count = count, .has_dns = true };
+    *b = (struct hosts){ .records = records, .records_count = count, .has_dns = true };
     loop_make(b);
     sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     uv_udp_init(loop_uv(b->loop), &b->dns);
@@ -132,10 +132,10 @@ void bed_dns(struct bed *b, const struct bed_record *records, size_t count)
     uv_udp_recv_start(&b->dns, on_room, on_question);
 }
 
-void bed_make(struct bed *b, int count, const struct host_options *options)
+void hosts_make(struct hosts *b, int count, const struct host_options *options)
 {
     if (!b->has_dns)
-        *b = (struct bed){ 0 };
+        *b = (struct hosts){ 0 };
     loop_make(b);
     check(!mem_plan_create(&b->plan, 1 * GiB, rows, ARRAY_SIZE(rows), NULL), "plan");
     b->mem = mem_plan_find(b->plan, "p2p");
@@ -156,18 +156,18 @@ void bed_make(struct bed *b, int count, const struct host_options *options)
 
 static void on_closed(void *ctx)
 {
-    struct bed *b = ctx;
+    struct hosts *b = ctx;
     if (--b->closing == 0)
         loop_stop(b->loop);
 }
 
-void bed_end(struct bed *b)
+void hosts_end(struct hosts *b)
 {
     b->closing = b->count;
     for (int i = 0; i < b->count; i++)
         host_close(b->hosts[i], 100, on_closed, b);
-    bed_clock(b, 200);
-    bed_run(b, "closes");
+    hosts_clock(b, 200);
+    hosts_run(b, "closes");
     for (int i = 0; i < b->count; i++)
         host_destroy(b->hosts[i]);
     check(b->mem->used_bytes == 0, "all is given back");
@@ -178,10 +178,10 @@ void bed_end(struct bed *b)
     loop_run(b->loop);
     loop_destroy(b->loop);
     mem_plan_destroy(b->plan);
-    *b = (struct bed){ 0 };
+    *b = (struct hosts){ 0 };
 }
 
-static void guard_run(struct bed *b, uint32_t ms)
+static void guard_run(struct hosts *b, uint32_t ms)
 {
     b->timed_out = false;
     uv_update_time(loop_uv(b->loop));
@@ -193,26 +193,26 @@ static void guard_run(struct bed *b, uint32_t ms)
     uv_timer_stop(&b->hand);
 }
 
-void bed_run(struct bed *b, const char *why)
+void hosts_run(struct hosts *b, const char *why)
 {
     guard_run(b, WAIT_MS);
     check(!b->timed_out, why);
 }
 
-void bed_wait(struct bed *b, uint32_t ms)
+void hosts_wait(struct hosts *b, uint32_t ms)
 {
     do
         guard_run(b, ms);
     while (!b->timed_out);
 }
 
-void bed_clock(struct bed *b, uint64_t ms)
+void hosts_clock(struct hosts *b, uint64_t ms)
 {
     b->turned = true;
     loop_clock_set(b->loop, loop_now_ms(b->loop) + ms, loop_wall_ns(b->loop));
 }
 
-struct bytes bed_multiaddr(const char *text, uint8_t *buf, size_t size)
+struct bytes hosts_multiaddr(const char *text, uint8_t *buf, size_t size)
 {
     struct writer w = writer_of(buf, size);
     struct error err = { ERR_OK, "" };
@@ -220,10 +220,10 @@ struct bytes bed_multiaddr(const char *text, uint8_t *buf, size_t size)
     return bytes_of(buf, writer_used(&w));
 }
 
-struct bytes bed_listen(struct bed *b, int host, const char *text, uint8_t buf[64])
+struct bytes hosts_listen(struct hosts *b, int host, const char *text, uint8_t buf[64])
 {
     struct error err = { ERR_OK, "" };
-    check(!host_listen(b->hosts[host], bed_multiaddr(text, buf, 64), &err), err.text);
+    check(!host_listen(b->hosts[host], hosts_multiaddr(text, buf, 64), &err), err.text);
     struct writer w = writer_of(buf, 64);
     check(host_address(b->hosts[host], 0, &w), "an address");
     return bytes_of(buf, writer_used(&w));
@@ -231,30 +231,30 @@ struct bytes bed_listen(struct bed *b, int host, const char *text, uint8_t buf[6
 
 static void on_dialed(struct host_dial *req, const struct error *err)
 {
-    struct bed_dial *d = container_of(req, struct bed_dial, req);
+    struct hosts_dial *d = container_of(req, struct hosts_dial, req);
     d->done = true;
     d->rc = err ? err->code : ERR_OK;
     snprintf(d->text, sizeof(d->text), "%s", err ? err->text : "");
     loop_stop(d->bed->loop);
 }
 
-void bed_dial_start(struct bed *b, int from, struct bed_dial *d)
+void hosts_dial_start(struct hosts *b, int from, struct hosts_dial *d)
 {
     d->bed = b;
     d->req.cb = on_dialed;
     host_dial(b->hosts[from], &d->req);
 }
 
-enum err bed_dial(struct bed *b, int from, struct bed_dial *d, const struct peer_id *peer,
-                  struct bytes address)
+enum err hosts_dial(struct hosts *b, int from, struct hosts_dial *d, const struct peer_id *peer,
+                    struct bytes address)
 {
-    *d = (struct bed_dial){ 0 };
+    *d = (struct hosts_dial){ 0 };
     d->req.addresses = &address;
     d->req.count = address.size > 0;
     if (peer)
         d->req.peer = *peer;
-    bed_dial_start(b, from, d);
+    hosts_dial_start(b, from, d);
     while (!d->done)
-        bed_run(b, "an answer to a dial");
+        hosts_run(b, "an answer to a dial");
     return d->rc;
 }

@@ -10,25 +10,25 @@
 #include "base/mem.h"
 #include "net/host.h"
 
-enum { BED_HOSTS_MAX = 4, BED_DNS_RECORDS = 160 };
+enum { HOSTS_HOSTS_MAX = 4, HOSTS_DNS_RECORDS = 160 };
 
 /* A DNS server on a port of its own. What it was not told it answers with NXDOMAIN. */
-struct bed_record {
+struct hosts_record {
     const char *name; /* without the last dot; NULL text: never answered */
     int type;         /* 1 A, 16 TXT, 28 AAAA */
     const char *text; /* an address, or the text, cut into strings of 200 bytes */
 };
 
-struct bed {
+struct hosts {
     struct loop *loop;
     struct mem_plan *plan;
     struct mem_owner *mem;
-    struct peer_secret ids[BED_HOSTS_MAX];
-    struct host *hosts[BED_HOSTS_MAX];
+    struct peer_secret ids[HOSTS_HOSTS_MAX];
+    struct host *hosts[HOSTS_HOSTS_MAX];
     int count, closing;
     uv_timer_t guard, hand; /* the hand moves a clock that was turned */
     uv_udp_t dns;
-    const struct bed_record *records;
+    const struct hosts_record *records;
     size_t records_count;
     uint32_t questions;
     char dns_server[32];
@@ -36,28 +36,29 @@ struct bed {
 };
 
 /* options: what all of them share beside loop, owner, identity and agent. */
-void bed_make(struct bed *b, int count, const struct host_options *options);
-void bed_dns(struct bed *b, const struct bed_record *records, size_t count); /* before bed_make */
-void bed_end(struct bed *b); /* closes all; every byte must be given back */
+void hosts_make(struct hosts *b, int count, const struct host_options *options);
+void hosts_dns(struct hosts *b, const struct hosts_record *records,
+               size_t count);    /* before hosts_make */
+void hosts_end(struct hosts *b); /* closes all; every byte must be given back */
 
-void bed_run(struct bed *b, const char *why); /* until somebody stops the loop */
-void bed_wait(struct bed *b, uint32_t ms);    /* real time */
-void bed_clock(struct bed *b, uint64_t ms);   /* turns the loop's clock on */
+void hosts_run(struct hosts *b, const char *why); /* until somebody stops the loop */
+void hosts_wait(struct hosts *b, uint32_t ms);    /* real time */
+void hosts_clock(struct hosts *b, uint64_t ms);   /* turns the loop's clock on */
 
 /* Listens and returns the address, without /p2p, in buf. */
-struct bytes bed_listen(struct bed *b, int host, const char *text, uint8_t buf[64]);
-struct bytes bed_multiaddr(const char *text, uint8_t *buf, size_t size);
+struct bytes hosts_listen(struct hosts *b, int host, const char *text, uint8_t buf[64]);
+struct bytes hosts_multiaddr(const char *text, uint8_t *buf, size_t size);
 
-struct bed_dial {
+struct hosts_dial {
     struct host_dial req;
-    struct bed *bed;
+    struct hosts *bed;
     bool done;
     enum err rc;
     char text[256];
 };
 /* Answers within this call. */
-enum err bed_dial(struct bed *b, int from, struct bed_dial *d, const struct peer_id *peer,
-                  struct bytes address);
-void bed_dial_start(struct bed *b, int from, struct bed_dial *d);
+enum err hosts_dial(struct hosts *b, int from, struct hosts_dial *d, const struct peer_id *peer,
+                    struct bytes address);
+void hosts_dial_start(struct hosts *b, int from, struct hosts_dial *d);
 
 #endif

@@ -16,104 +16,105 @@ static struct bytes with_port(char *text, size_t size, const char *format, struc
     struct multiaddr_target t;
     check(multiaddr_target(listened, &t), "target");
     snprintf(text, size, format, t.port);
-    return bed_multiaddr(text, buf, 128);
+    return hosts_multiaddr(text, buf, 128);
 }
 
 TEST(a_name_is_dialed_by_all_its_addresses)
 {
-    static const struct bed_record zone[] = {
+    static const struct hosts_record zone[] = {
         { "six.test", 28, "::1" }, /* nobody listens there */
         { "six.test", 1, "127.0.0.1" },
     };
-    static struct bed b;
-    static struct bed_dial d;
+    static struct hosts b;
+    static struct hosts_dial d;
     uint8_t buf[64], named[128];
     char text[64];
-    bed_dns(&b, zone, ARRAY_SIZE(zone));
-    bed_make(&b, 2, &private);
-    struct bytes at = bed_listen(&b, 1, "/ip4/127.0.0.1/tcp/0", buf);
+    hosts_dns(&b, zone, ARRAY_SIZE(zone));
+    hosts_make(&b, 2, &private);
+    struct bytes at = hosts_listen(&b, 1, "/ip4/127.0.0.1/tcp/0", buf);
     struct bytes name = with_port(text, sizeof(text), "/dns/six.test/tcp/%u", at, named);
-    check(bed_dial(&b, 0, &d, &b.ids[1].id, name) == ERR_OK, d.text);
-    bed_end(&b);
+    check(hosts_dial(&b, 0, &d, &b.ids[1].id, name) == ERR_OK, d.text);
+    hosts_end(&b);
 }
 
 TEST(a_name_that_leads_into_a_private_range_is_not_dialed)
 {
-    static const struct bed_record zone[] = { { "inside.test", 1, "127.0.0.1" },
-                                              { "inside.test", 28, "::1" } };
-    static struct bed b;
-    static struct bed_dial d;
+    static const struct hosts_record zone[] = { { "inside.test", 1, "127.0.0.1" },
+                                                { "inside.test", 28, "::1" } };
+    static struct hosts b;
+    static struct hosts_dial d;
     uint8_t buf[64], named[128];
     char text[64];
-    bed_dns(&b, zone, ARRAY_SIZE(zone));
-    bed_make(&b, 2, &(struct host_options){ .allow_private = false });
-    struct bytes at = bed_listen(&b, 1, "/ip4/127.0.0.1/tcp/0", buf);
+    hosts_dns(&b, zone, ARRAY_SIZE(zone));
+    hosts_make(&b, 2, &(struct host_options){ .allow_private = false });
+    struct bytes at = hosts_listen(&b, 1, "/ip4/127.0.0.1/tcp/0", buf);
     struct bytes name = with_port(text, sizeof(text), "/dns/inside.test/tcp/%u", at, named);
-    check(bed_dial(&b, 0, &d, &b.ids[1].id, name) == ERR_UNREACHABLE, d.text);
+    check(hosts_dial(&b, 0, &d, &b.ids[1].id, name) == ERR_UNREACHABLE, d.text);
     check(b.questions == 2, "it was looked up");
-    check(bed_dial(&b, 0, &d, &b.ids[1].id, at) == ERR_UNREACHABLE, "nor is the address itself");
+    check(hosts_dial(&b, 0, &d, &b.ids[1].id, at) == ERR_UNREACHABLE, "nor is the address itself");
     check(host_connections(b.hosts[1]) == 0, "nobody came");
-    bed_end(&b);
+    hosts_end(&b);
 }
 
 TEST(a_name_that_leads_nowhere_says_so)
 {
-    static const struct bed_record zone[] = { { "x.test", 16, "nothing" } };
-    static struct bed b;
-    static struct bed_dial d;
+    static const struct hosts_record zone[] = { { "x.test", 16, "nothing" } };
+    static struct hosts b;
+    static struct hosts_dial d;
     uint8_t named[128];
-    bed_dns(&b, zone, ARRAY_SIZE(zone));
-    bed_make(&b, 1, &private);
-    struct bytes name = bed_multiaddr("/dns4/nobody.test/tcp/1", named, sizeof(named));
-    check(bed_dial(&b, 0, &d, NULL, name) == ERR_NOT_FOUND && strstr(d.text, "name"), d.text);
-    bed_end(&b);
+    hosts_dns(&b, zone, ARRAY_SIZE(zone));
+    hosts_make(&b, 1, &private);
+    struct bytes name = hosts_multiaddr("/dns4/nobody.test/tcp/1", named, sizeof(named));
+    check(hosts_dial(&b, 0, &d, NULL, name) == ERR_NOT_FOUND && strstr(d.text, "name"), d.text);
+    hosts_end(&b);
 }
 
 TEST(an_address_that_failed_is_left_alone_for_a_while)
 {
-    static struct bed b;
-    static struct bed_dial d;
+    static struct hosts b;
+    static struct hosts_dial d;
     uint8_t buf[64];
-    bed_make(&b, 2, &private);
-    struct bytes at = bed_listen(&b, 1, "/ip4/127.0.0.1/tcp/0", buf);
+    hosts_make(&b, 2, &private);
+    struct bytes at = hosts_listen(&b, 1, "/ip4/127.0.0.1/tcp/0", buf);
     struct peer_id wrong = b.ids[0].id;
     wrong.bytes[20] ^= 1;
-    check(bed_dial(&b, 0, &d, &wrong, at) == ERR_BAD_PROOF, d.text);
-    check(bed_dial(&b, 0, &d, &wrong, at) == ERR_UNREACHABLE && strstr(d.text, "ago"), d.text);
-    d = (struct bed_dial){ .req = { .peer = wrong, .addresses = &at, .count = 1, .urgent = true } };
-    bed_dial_start(&b, 0, &d);
+    check(hosts_dial(&b, 0, &d, &wrong, at) == ERR_BAD_PROOF, d.text);
+    check(hosts_dial(&b, 0, &d, &wrong, at) == ERR_UNREACHABLE && strstr(d.text, "ago"), d.text);
+    d = (struct hosts_dial){ .req = {
+                                 .peer = wrong, .addresses = &at, .count = 1, .urgent = true } };
+    hosts_dial_start(&b, 0, &d);
     while (!d.done)
-        bed_run(&b, "an answer");
+        hosts_run(&b, "an answer");
     check(d.rc == ERR_BAD_PROOF, "somebody waits for it");
-    bed_clock(&b, (LIMIT_P2P_BACK_OFF_MS + 1000) / 2);
-    check(bed_dial(&b, 0, &d, &wrong, at) == ERR_UNREACHABLE, "not yet");
-    bed_clock(&b, (LIMIT_P2P_BACK_OFF_MS + 4000) * 5 / 4);
-    check(bed_dial(&b, 0, &d, &wrong, at) == ERR_BAD_PROOF, "again");
-    check(bed_dial(&b, 0, &d, &b.ids[1].id, at) == ERR_OK, "another peer there is not concerned");
-    bed_end(&b);
+    hosts_clock(&b, (LIMIT_P2P_BACK_OFF_MS + 1000) / 2);
+    check(hosts_dial(&b, 0, &d, &wrong, at) == ERR_UNREACHABLE, "not yet");
+    hosts_clock(&b, (LIMIT_P2P_BACK_OFF_MS + 4000) * 5 / 4);
+    check(hosts_dial(&b, 0, &d, &wrong, at) == ERR_BAD_PROOF, "again");
+    check(hosts_dial(&b, 0, &d, &b.ids[1].id, at) == ERR_OK, "another peer there is not concerned");
+    hosts_end(&b);
 }
 
 TEST(what_identify_told_is_dialed_later)
 {
-    static struct bed b;
-    static struct bed_dial d;
+    static struct hosts b;
+    static struct hosts_dial d;
     uint8_t buf[64];
-    bed_make(&b, 2, &private);
-    struct bytes at = bed_listen(&b, 1, "/ip6/::1/tcp/0", buf);
-    check(bed_dial(&b, 0, &d, NULL, at) == ERR_OK, d.text);
+    hosts_make(&b, 2, &private);
+    struct bytes at = hosts_listen(&b, 1, "/ip6/::1/tcp/0", buf);
+    check(hosts_dial(&b, 0, &d, NULL, at) == ERR_OK, d.text);
     while (addrbook_count(b.hosts[0]->book) == 0)
-        bed_wait(&b, 5);
+        hosts_wait(&b, 5);
     host_disconnect(b.hosts[0], &b.ids[1].id);
-    bed_clock(&b, 1);
+    hosts_clock(&b, 1);
     while (host_connected(b.hosts[0], &b.ids[1].id) || host_connections(b.hosts[1]) > 0)
-        bed_wait(&b, 5);
-    check(bed_dial(&b, 0, &d, &b.ids[1].id, bytes_of("", 0)) == ERR_OK, d.text);
-    bed_end(&b);
+        hosts_wait(&b, 5);
+    check(hosts_dial(&b, 0, &d, &b.ids[1].id, bytes_of("", 0)) == ERR_OK, d.text);
+    hosts_end(&b);
 }
 
 struct opened {
     struct stream_open req;
-    struct bed *bed;
+    struct hosts *bed;
     enum err rc;
     bool done;
 };
@@ -130,7 +131,7 @@ static const struct stream_ops no_ops = { 0 };
 static struct protocol ping_row;
 static const struct protocol *const choices[] = { &ping_row };
 
-static void open_start(struct bed *b, struct opened *o, bool dial)
+static void open_start(struct hosts *b, struct opened *o, bool dial)
 {
     protocol_init(&ping_row, PROTOCOL_ping, &no_ops, NULL);
     *o = (struct opened){ .bed = b };
@@ -142,43 +143,43 @@ static void open_start(struct bed *b, struct opened *o, bool dial)
 
 TEST(opening_a_stream_connects_first)
 {
-    static struct bed b;
+    static struct hosts b;
     static struct opened o;
     uint8_t buf[64];
-    bed_make(&b, 2, &private);
-    struct bytes at = bed_listen(&b, 1, "/ip4/127.0.0.1/tcp/0", buf);
+    hosts_make(&b, 2, &private);
+    struct bytes at = hosts_listen(&b, 1, "/ip4/127.0.0.1/tcp/0", buf);
     open_start(&b, &o, true);
     while (!o.done)
-        bed_run(&b, "an answer");
+        hosts_run(&b, "an answer");
     check(o.rc == ERR_UNREACHABLE, "no address is known");
     host_learn(b.hosts[0], &b.ids[1].id, &at, 1, HOST_TOLD);
     open_start(&b, &o, false);
     while (!o.done)
-        bed_run(&b, "an answer");
+        hosts_run(&b, "an answer");
     check(o.rc == ERR_UNREACHABLE, "only when asked to");
     open_start(&b, &o, true);
     stream_open_cancel(&o.req);
     check(!o.done, "not inside");
     while (!o.done)
-        bed_run(&b, "an answer");
+        hosts_run(&b, "an answer");
     check(o.rc == ERR_CANCELED, "canceled");
     open_start(&b, &o, true);
     while (!o.done)
-        bed_run(&b, "an answer");
+        hosts_run(&b, "an answer");
     check(o.rc == ERR_OK, "connected");
-    bed_end(&b);
+    hosts_end(&b);
 }
 
 TEST(the_book_takes_what_can_be_dialed_from_here)
 {
-    static struct bed b;
+    static struct hosts b;
     uint8_t buf[5][128];
     static const char *const texts[] = { "/ip4/10.0.0.1/tcp/1", "/ip4/192.0.2.1/udp/1/quic-v1",
                                          "/ip4/192.0.2.1/tcp/1", "/dns4/x.test/tcp/1" };
     struct bytes list[4];
-    bed_make(&b, 2, &(struct host_options){ .allow_private = false });
+    hosts_make(&b, 2, &(struct host_options){ .allow_private = false });
     for (size_t i = 0; i < 4; i++)
-        list[i] = bed_multiaddr(texts[i], buf[i], sizeof(buf[i]));
+        list[i] = hosts_multiaddr(texts[i], buf[i], sizeof(buf[i]));
     struct host *h = b.hosts[0];
     host_learn(h, &b.ids[1].id, list, 2, HOST_TOLD);
     check(addrbook_count(h->book) == 0, "private, UDP");
@@ -192,90 +193,90 @@ TEST(the_book_takes_what_can_be_dialed_from_here)
     check(addrbook_count(h->book) == 0, "somebody else's");
     host_learn(h, &b.ids[1].id, list + 2, 2, HOST_TOLD);
     check(addrbook_count(h->book) == 1, "what is left");
-    bed_end(&b);
+    hosts_end(&b);
 }
 
 TEST(both_sides_dial_at_once)
 {
-    static struct bed b;
-    static struct bed_dial d[2];
+    static struct hosts b;
+    static struct hosts_dial d[2];
     uint8_t buf[2][64];
     struct bytes at[2];
-    bed_make(&b, 2, &private);
+    hosts_make(&b, 2, &private);
     for (int i = 0; i < 2; i++)
-        at[i] = bed_listen(&b, i, "/ip4/127.0.0.1/tcp/0", buf[i]);
+        at[i] = hosts_listen(&b, i, "/ip4/127.0.0.1/tcp/0", buf[i]);
     for (int i = 0; i < 2; i++) {
-        d[i] = (struct bed_dial){ 0 };
+        d[i] = (struct hosts_dial){ 0 };
         d[i].req =
             (struct host_dial){ .peer = b.ids[1 - i].id, .addresses = &at[1 - i], .count = 1 };
-        bed_dial_start(&b, i, &d[i]);
+        hosts_dial_start(&b, i, &d[i]);
     }
     while (!d[0].done || !d[1].done)
-        bed_run(&b, "both are answered");
+        hosts_run(&b, "both are answered");
     check(d[0].rc == ERR_OK && d[1].rc == ERR_OK, "both connect");
-    bed_wait(&b, 50);
+    hosts_wait(&b, 50);
     check(host_connections(b.hosts[0]) == 2 && host_connections(b.hosts[1]) == 2, "both stay");
     for (int i = 0; i < 7; i++) { /* keepalives too; neither is ended for silence */
-        bed_clock(&b, LIMIT_P2P_TRIM_MS);
-        bed_wait(&b, 20);
+        hosts_clock(&b, LIMIT_P2P_TRIM_MS);
+        hosts_wait(&b, 20);
     }
     check(host_connections(b.hosts[0]) <= 1 && host_connections(b.hosts[1]) <= 1,
           "one without streams goes after a minute");
-    bed_end(&b);
+    hosts_end(&b);
 }
 
 TEST(idle_connections_are_trimmed_and_wanted_ones_are_not)
 {
     enum { HOSTS = 4 };
-    static struct bed b;
-    static struct bed_dial d;
+    static struct hosts b;
+    static struct hosts_dial d;
     uint8_t buf[64];
     struct host_options o = private;
     o.connections_max = 3; /* high water 2, low water 2 */
-    bed_make(&b, HOSTS, &o);
-    struct bytes at = bed_listen(&b, 0, "/ip4/127.0.0.1/tcp/0", buf);
+    hosts_make(&b, HOSTS, &o);
+    struct bytes at = hosts_listen(&b, 0, "/ip4/127.0.0.1/tcp/0", buf);
     for (int i = 1; i < HOSTS; i++) {
-        check(bed_dial(&b, i, &d, &b.ids[0].id, at) == ERR_OK, d.text);
-        bed_wait(&b, 20);
-        bed_clock(&b, 1); /* the first was used longest ago */
+        check(hosts_dial(&b, i, &d, &b.ids[0].id, at) == ERR_OK, d.text);
+        hosts_wait(&b, 20);
+        hosts_clock(&b, 1); /* the first was used longest ago */
     }
     check(host_protect(b.hosts[0], &b.ids[1].id, HOST_TAG_SWARM, true), "wanted");
-    bed_clock(&b, LIMIT_P2P_TRIM_MS);
-    bed_wait(&b, 20);
+    hosts_clock(&b, LIMIT_P2P_TRIM_MS);
+    hosts_wait(&b, 20);
     check(host_connections(b.hosts[0]) == 3, "all are younger than 20 s");
-    bed_clock(&b, LIMIT_P2P_TRIM_MS);
-    bed_wait(&b, 20);
-    bed_clock(&b, LIMIT_P2P_TRIM_MS);
-    bed_wait(&b, 20);
+    hosts_clock(&b, LIMIT_P2P_TRIM_MS);
+    hosts_wait(&b, 20);
+    hosts_clock(&b, LIMIT_P2P_TRIM_MS);
+    hosts_wait(&b, 20);
     check(host_connections(b.hosts[0]) == 2, "one is too many");
     check(host_connected(b.hosts[0], &b.ids[1].id), "the wanted one stays");
     check(!host_connected(b.hosts[0], &b.ids[2].id), "the next oldest goes");
-    bed_end(&b);
+    hosts_end(&b);
 }
 
 TEST(a_change_is_pushed_to_peers)
 {
-    static struct bed b;
-    static struct bed_dial d;
+    static struct hosts b;
+    static struct hosts_dial d;
     uint8_t buf[64], announced[64];
-    bed_make(&b, 2, &private);
-    struct bytes at = bed_listen(&b, 1, "/ip4/127.0.0.1/tcp/0", buf);
-    check(bed_dial(&b, 0, &d, NULL, at) == ERR_OK, d.text);
-    bed_wait(&b, 50); /* identified */
+    hosts_make(&b, 2, &private);
+    struct bytes at = hosts_listen(&b, 1, "/ip4/127.0.0.1/tcp/0", buf);
+    check(hosts_dial(&b, 0, &d, NULL, at) == ERR_OK, d.text);
+    hosts_wait(&b, 50); /* identified */
     struct error err = { ERR_OK, "" };
-    struct bytes fresh = bed_multiaddr("/ip4/192.0.2.77/tcp/4001", announced, sizeof(announced));
+    struct bytes fresh = hosts_multiaddr("/ip4/192.0.2.77/tcp/4001", announced, sizeof(announced));
     check(!host_announce(b.hosts[1], fresh, &err), err.text);
     uint32_t told = b.hosts[1]->version;
-    bed_clock(&b, LIMIT_P2P_TRIM_MS);
-    bed_wait(&b, 50);
+    hosts_clock(&b, LIMIT_P2P_TRIM_MS);
+    hosts_wait(&b, 50);
     struct conn *c = host_conn_to(b.hosts[1], &b.ids[0].id);
     check(c && c->told_version == told, "told");
     struct conn *back = host_conn_to(b.hosts[0], &b.ids[1].id);
     check(back && back->pushed_ms > 0, "heard");
     uint64_t hits = limit_hits(LIMIT_ID_P2P_PUSH_MS);
     identify_push(c); /* at once, again */
-    bed_wait(&b, 50);
+    hosts_wait(&b, 50);
     check(limit_hits(LIMIT_ID_P2P_PUSH_MS) == hits + 1, "not more often than every 10 s");
     check(host_connected(b.hosts[0], &b.ids[1].id), "which ends the stream alone");
-    bed_end(&b);
+    hosts_end(&b);
 }

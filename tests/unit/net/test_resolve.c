@@ -9,7 +9,7 @@
 #define A "12D3KooWF4o7GTKnJCRkQ5xCS8qW211bfKTQWxVGjxhSKUDmsuRL"
 #define B "12D3KooWBSdjYxrUnEV534YCgNMFqpzsfX2jfjN3HXwWoBEw6o83"
 
-static const struct bed_record zone[] = {
+static const struct hosts_record zone[] = {
     { "two.test", 1, "192.0.2.1" },
     { "two.test", 1, "192.0.2.2" },
     { "both.test", 1, "192.0.2.3" },
@@ -33,7 +33,7 @@ static const struct bed_record zone[] = {
 
 struct asked {
     struct host_resolve req;
-    struct bed *bed;
+    struct hosts *bed;
     bool done;
     enum err rc;
     char text[256];
@@ -59,28 +59,28 @@ static void on_resolved(struct host_resolve *req, const struct error *err)
     loop_stop(a->bed->loop);
 }
 
-static void ask_start(struct bed *b, struct asked *a, const char *text)
+static void ask_start(struct hosts *b, struct asked *a, const char *text)
 {
     *a = (struct asked){ .bed = b };
-    a->req.multiaddr = bed_multiaddr(text, a->buf, sizeof(a->buf));
+    a->req.multiaddr = hosts_multiaddr(text, a->buf, sizeof(a->buf));
     a->req.on_address = on_address;
     a->req.cb = on_resolved;
     host_resolve(b->hosts[0], &a->req);
     check(!a->done && a->req.count == 0, "never inside the call");
 }
 
-static enum err ask(struct bed *b, struct asked *a, const char *text)
+static enum err ask(struct hosts *b, struct asked *a, const char *text)
 {
     ask_start(b, a, text);
     while (!a->done)
-        bed_run(b, "an answer");
+        hosts_run(b, "an answer");
     return a->rc;
 }
 
-static void make(struct bed *b)
+static void make(struct hosts *b)
 {
-    bed_dns(b, zone, ARRAY_SIZE(zone));
-    bed_make(b, 1, &(struct host_options){ .allow_private = true });
+    hosts_dns(b, zone, ARRAY_SIZE(zone));
+    hosts_make(b, 1, &(struct host_options){ .allow_private = true });
 }
 
 static const struct {
@@ -131,7 +131,7 @@ static const struct {
 
 TEST(names_lead_to_addresses)
 {
-    static struct bed b;
+    static struct hosts b;
     static struct asked a;
     make(&b);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -140,100 +140,100 @@ TEST(names_lead_to_addresses)
         for (size_t f = 0; f < ARRAY_SIZE(cases[i].found) && cases[i].found[f]; f++)
             check(strstr(a.found, cases[i].found[f]) != NULL, cases[i].why);
     }
-    bed_end(&b);
+    hosts_end(&b);
 }
 
 TEST(a_name_that_leads_to_itself_ends)
 {
-    static struct bed b;
+    static struct hosts b;
     static struct asked a;
     make(&b);
     uint64_t hits = limit_hits(LIMIT_ID_RESOLVE_DEPTH);
     check(ask(&b, &a, "/dnsaddr/round.test") == ERR_NOT_FOUND, a.text);
     check(limit_hits(LIMIT_ID_RESOLVE_DEPTH) == hits + 1, "by its depth");
     check(b.questions == LIMIT_RESOLVE_DEPTH, "a question per level");
-    bed_end(&b);
+    hosts_end(&b);
 }
 
 TEST(a_name_that_leads_to_too_much_is_cut)
 {
-    static struct bed b;
+    static struct hosts b;
     static struct asked a;
-    static struct bed_record many[122], names[33];
+    static struct hosts_record many[122], names[33];
     static char texts[120][16], lines[33][32];
     for (int i = 0; i < 120; i++) { /* two names, since one answer has room for 70 */
         snprintf(texts[i], sizeof(texts[i]), "192.0.2.%d", i);
-        many[i] = (struct bed_record){ i < 60 ? "one.test" : "two.test", 1, texts[i] };
+        many[i] = (struct hosts_record){ i < 60 ? "one.test" : "two.test", 1, texts[i] };
     }
-    many[120] = (struct bed_record){ "_dnsaddr.many.test", 16, "dnsaddr=/dns4/one.test/tcp/1" };
-    many[121] = (struct bed_record){ "_dnsaddr.many.test", 16, "dnsaddr=/dns4/two.test/tcp/1" };
-    bed_dns(&b, many, ARRAY_SIZE(many));
-    bed_make(&b, 1, &(struct host_options){ .allow_private = true });
+    many[120] = (struct hosts_record){ "_dnsaddr.many.test", 16, "dnsaddr=/dns4/one.test/tcp/1" };
+    many[121] = (struct hosts_record){ "_dnsaddr.many.test", 16, "dnsaddr=/dns4/two.test/tcp/1" };
+    hosts_dns(&b, many, ARRAY_SIZE(many));
+    hosts_make(&b, 1, &(struct host_options){ .allow_private = true });
     check(ask(&b, &a, "/dnsaddr/many.test") == ERR_OK, a.text);
     check(a.req.count == LIMIT_RESOLVE_ADDRESSES, "100 and no more");
-    bed_end(&b);
+    hosts_end(&b);
     for (int i = 0; i < 33; i++) {
         snprintf(lines[i], sizeof(lines[i]), "dnsaddr=/dns4/n%d/tcp/1", i);
-        names[i] = (struct bed_record){ "_dnsaddr.fan.test", 16, lines[i] };
+        names[i] = (struct hosts_record){ "_dnsaddr.fan.test", 16, lines[i] };
     }
-    bed_dns(&b, names, ARRAY_SIZE(names));
-    bed_make(&b, 1, &(struct host_options){ .allow_private = true });
+    hosts_dns(&b, names, ARRAY_SIZE(names));
+    hosts_make(&b, 1, &(struct host_options){ .allow_private = true });
     check(ask(&b, &a, "/dnsaddr/fan.test") == ERR_NOT_FOUND, a.text);
     check(b.questions == LIMIT_RESOLVE_QUERIES, "32 questions and no more");
-    bed_end(&b);
+    hosts_end(&b);
 }
 
 TEST(a_server_that_says_nothing)
 {
-    static struct bed b;
+    static struct hosts b;
     static struct asked a;
     make(&b);
     ask_start(&b, &a, "/dns4/silent.test/tcp/1");
     while (b.questions == 0)
-        bed_wait(&b, 5);
-    bed_clock(&b, LIMIT_RESOLVE_MS);
+        hosts_wait(&b, 5);
+    hosts_clock(&b, LIMIT_RESOLVE_MS);
     while (!a.done)
-        bed_run(&b, "the end");
+        hosts_run(&b, "the end");
     check(a.rc == ERR_TIMEOUT, a.text);
-    bed_end(&b); /* while c-ares still waits */
+    hosts_end(&b); /* while c-ares still waits */
 }
 
 TEST(a_look_up_is_canceled)
 {
-    static struct bed b;
+    static struct hosts b;
     static struct asked a;
     make(&b);
     for (uint32_t ms = 0; ms < 3; ms++) {
         ask_start(&b, &a, "/dns4/silent.test/tcp/1");
         if (ms > 0)
-            bed_wait(&b, ms * 10);
+            hosts_wait(&b, ms * 10);
         host_resolve_cancel(&a.req);
         check(!a.done, "not inside");
         while (!a.done)
-            bed_run(&b, "the end");
+            hosts_run(&b, "the end");
         check(a.rc == ERR_CANCELED, a.text);
     }
     ask_start(&b, &a, "/dns4/silent.test/tcp/1");
-    bed_end(&b);
+    hosts_end(&b);
     check(a.done && a.rc == ERR_CANCELED, "by the host's end");
 }
 
 TEST(look_ups_have_a_bound)
 {
-    static struct bed b;
+    static struct hosts b;
     static struct asked a[LIMIT_RESOLVE_LOOKUPS + 1];
     make(&b);
     for (size_t i = 0; i < ARRAY_SIZE(a); i++)
         ask_start(&b, &a[i], "/dns4/silent.test/tcp/1");
-    bed_wait(&b, 1);
+    hosts_wait(&b, 1);
     check(a[ARRAY_SIZE(a) - 1].rc == ERR_LIMIT, "the 65th");
     check(!a[0].done, "the others wait");
-    bed_end(&b);
+    hosts_end(&b);
 }
 
 TEST(without_memory_a_name_leads_nowhere)
 {
-    static struct bed b;
+    static struct hosts b;
     static struct asked a;
     make(&b);
     for (uint64_t n = 1; n < 6; n++) {
@@ -243,7 +243,7 @@ TEST(without_memory_a_name_leads_nowhere)
         check(a.rc == ERR_OK || a.rc == ERR_BUDGET, a.text);
     }
     check(ask(&b, &a, "/dns4/two.test/tcp/4001") == ERR_OK, a.text);
-    bed_end(&b);
+    hosts_end(&b);
 }
 
 static const struct {
