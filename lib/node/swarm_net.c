@@ -93,6 +93,16 @@ static void on_known(void *ctx)
         connector_look(s->connector);
 }
 
+/* That of the reserve, which the topology goes by, too. */
+static uint8_t radius_of(void *ctx)
+{
+    struct swarm_net *s = ctx;
+    struct reserve_status st;
+    reserve_status(node_reserve(s->node), &st);
+    topology_set_radius(s->topology, st.radius);
+    return st.radius;
+}
+
 /* Start. */
 
 static struct session_ctx ctx_of(struct swarm_net *s, const struct session_kind *kind, void *owner)
@@ -163,7 +173,9 @@ static enum err connector_start(struct swarm_net *s, struct error *err)
                                                .topology = s->topology,
                                                .known = s->known,
                                                .handshake = &s->handshake,
-                                               .own = &s->identity.peer };
+                                               .own = &s->identity.peer,
+                                               .radius = radius_of,
+                                               .ctx = s };
     return connector_create(&s->connector, &options, err);
 }
 

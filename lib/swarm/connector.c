@@ -33,7 +33,6 @@ struct connector {
     struct connector_options o;
     struct list contacts;
     uint32_t count, known_count;
-    uint8_t radius;
     bool stopping;
     struct timer timer;
     struct deferred look;
@@ -331,16 +330,17 @@ static bool is_contact(const struct connector *c, const struct known_peer *p)
 /* Neighbours become contacts; a neighbour that is none any more is let go. */
 static void neighbours_choose(struct connector *c)
 {
+    unsigned radius = c->o.radius(c->o.ctx);
     list_each_safe (at, &c->contacts) {
         struct contact *k = container_of(at, struct contact, link);
         if (k->kind == CONTACT_KNOWN && !under_way(k) &&
-            overlay_proximity(topology_overlay(c->o.topology), k->overlay) < c->radius)
+            overlay_proximity(topology_overlay(c->o.topology), k->overlay) < radius)
             contact_free(k);
     }
     for (uint32_t i = 0; i < known_count(c->o.known); i++) {
         const struct known_peer *p = known_at(c->o.known, i);
         struct overlay_underlays u;
-        if (p->proximity < c->radius || is_contact(c, p) || peer_id_equal(&p->id, c->o.own) ||
+        if (p->proximity < radius || is_contact(c, p) || peer_id_equal(&p->id, c->o.own) ||
             topology_find(c->o.topology, &p->id))
             continue;
         if (!LIMIT_CHECK(SWARM_NEIGHBOURS, c->known_count + 1))
@@ -374,14 +374,6 @@ static void look(struct deferred *d)
 static void on_timer(struct timer *t)
 {
     connector_look(container_of(t, struct connector, timer));
-}
-
-void connector_set_radius(struct connector *c, uint8_t radius)
-{
-    if (c->radius == radius)
-        return;
-    c->radius = radius;
-    connector_look(c);
 }
 
 void connector_stop(struct connector *c, void (*done)(void *ctx), void *ctx)

@@ -28,6 +28,8 @@ struct connector_options { /* borrowed pointers outlive the connector */
     struct known *known;
     struct handshake *handshake;
     const struct peer_id *own;
+    uint8_t (*radius)(void *ctx); /* peers at least that near are neighbours */
+    void *ctx;
 };
 enum err connector_create(struct connector **out, const struct connector_options *o,
                           struct error *err);
@@ -38,8 +40,7 @@ enum err connector_add(struct connector *c, struct bytes multiaddr, enum contact
  * connections stay. */
 void connector_reload_begin(struct connector *c);
 void connector_reload_end(struct connector *c);
-void connector_set_radius(struct connector *c, uint8_t radius);
-void connector_look(struct connector *c); /* something has changed: a record, a peer */
+void connector_look(struct connector *c); /* something has changed: a record, a peer, the radius */
 /* No calls any more; done is called once, later, when nothing is under way. */
 void connector_stop(struct connector *c, void (*done)(void *ctx), void *ctx);
 void connector_destroy(struct connector *c); /* stopped, or never used; NULL is fine */

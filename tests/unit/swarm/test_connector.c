@@ -31,6 +31,7 @@ struct node {
     struct host_watch watch;
     struct topology_watch peers;
     uint32_t gone;
+    uint8_t radius;
     struct connector *connector;
     uint8_t address[96]; /* with its id */
     size_t address_bytes;
@@ -84,6 +85,11 @@ static void on_gone(void *ctx, const struct peer_id *peer)
 static void disconnect(void *ctx, const struct peer_id *peer)
 {
     host_disconnect(((struct node *)ctx)->host, peer);
+}
+
+static uint8_t radius_of(void *ctx)
+{
+    return ((struct node *)ctx)->radius;
 }
 
 static bool remote_of(void *ctx UNUSED, struct stream *s, struct writer *out)
@@ -153,7 +159,9 @@ static void node_make(struct node *n, uint8_t seed)
                                          .topology = n->topology,
                                          .known = n->known,
                                          .handshake = &n->handshake,
-                                         .own = &n->identity.peer };
+                                         .own = &n->identity.peer,
+                                         .radius = radius_of,
+                                         .ctx = n };
     check(!connector_create(&n->connector, &o, &err), err.text);
 }
 
@@ -267,12 +275,13 @@ TEST(neighbours_we_have_heard_of_are_called)
     uint8_t sig[SIG_BYTES];
     unsigned proximity = overlay_proximity(a->keys.swarm.overlay, c->keys.swarm.overlay);
     own_record_fill(&c->record, bytes_of(NULL, 0), sig, &rec);
-    connector_set_radius(a->connector, (uint8_t)(proximity + 1));
+    a->radius = (uint8_t)(proximity + 1);
     check(known_learn(a->known, &rec) == KNOWN_KEPT, "heard of");
     connector_look(a->connector);
     pass(50);
     check(topology_count(a->topology) == 0, "one outside of our neighbourhood is let be");
-    connector_set_radius(a->connector, (uint8_t)proximity);
+    a->radius = (uint8_t)proximity;
+    connector_look(a->connector);
     wait_peers(1, 1, "a neighbour is called");
     bed_end();
 }
