@@ -65,8 +65,10 @@ static enum err words_make(struct reserve_cli *r, char *const *operands, uint32_
         return error_set(err, ERR_USAGE,
                          "it is reserve stats, list, verify, upload or download; `larder help "
                          "reserve` says how");
-    if (r->repair && !strcmp(what, "verify"))
-        r->words[2] = "repair";
+    if (r->repair && strcmp(what, "verify") != 0)
+        return error_set(err, ERR_USAGE, "--repair goes with reserve verify");
+    if (r->repair)
+        r->words[1] = "repair";
     return ERR_OK;
 }
 
@@ -77,6 +79,10 @@ static enum err run(struct config *config, struct reserve_cli *r, int *exit_code
         return rc;
     if (!config->swarm)
         return rc; /* nobody runs there, and we could not either */
+    if (r->repair && !config->batches[0] && !config->accept_all_stamps)
+        return error_set(err, ERR_USAGE,
+                         "a repair keeps chunks of known batches alone: set batches (or "
+                         "accept-all-stamps)");
     error_clear(err);
     struct offline_command command = { .words = r->words, .repair = r->repair };
     rc = offline_node_run(config, &command, err);

@@ -159,6 +159,8 @@ static const struct {
 } subcommands[] = {
     { "stats", 0, start_stats },
     { "list", 0, start_list },
+    { "verify", 0, admin_verify_start },
+    { "repair", 0, admin_repair_start },
     { "upload", 3, admin_upload_start },     /* path, batch, key file */
     { "download", 3, admin_download_start }, /* reference, path, raw or tree */
 };

@@ -15,4 +15,8 @@ void admin_reserve_start(struct admin_session *s);
 void admin_upload_start(struct admin_session *s);
 void admin_download_start(struct admin_session *s);
 
+/* admin_verify.c */
+void admin_verify_start(struct admin_session *s);
+void admin_repair_start(struct admin_session *s); /* the node was started for it */
+
 #endif

@@ -73,30 +73,6 @@ static enum err read_meta(struct ldb *db, const char *name, uint64_t *out, struc
     return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
-/* Worker, for a repair: from the entries themselves; BinIDs go on behind the last one seen. */
-static enum err count_entries(struct ldb *db, struct reserve_counters *c, struct error *err)
-{
-    struct reserve_key from = key_of('B', bytes_of("", 0), bytes_of("", 0));
-    struct ldb_iter *it = ldb_iter_open(db, NULL, false);
-    struct reserve_entry entry;
-    memset(c->in_bin, 0, sizeof(c->in_bin));
-    c->count = 0;
-    for (ldb_iter_seek(it, key_bytes(&from)); ldb_iter_valid(it); ldb_iter_next(it)) {
-        struct bytes key = ldb_iter_key(it);
-        if (key.size == 0 || key.data[0] != 'B')
-            break;
-        if (key.size < 2 || key.data[1] >= RESERVE_BINS ||
-            !b_record_decode(&entry, key, ldb_iter_value(it)))
-            continue; /* not an entry: the verification removes it */
-        c->last[key.data[1]] = MAX(c->last[key.data[1]], entry.binid);
-        c->in_bin[key.data[1]]++;
-        c->count++;
-    }
-    enum err rc = ldb_iter_valid(it) ? ERR_OK : ldb_iter_status(it, err);
-    ldb_iter_close(it);
-    return rc;
-}
-
 enum err reserve_counters_read(struct ldb *db, struct reserve_counters *c, struct error *err)
 {
     uint64_t sum = 0;
@@ -131,6 +107,30 @@ enum err reserve_meta_write(struct store_job *job, const char *name, uint64_t va
     return rc;
 }
 
+/* Worker. A repair that was begun is ended before anything else: until then slots hold what no
+ * index names. */
+static enum err check_repair(struct reserve *r, struct store_job *job, struct ldb *db,
+                             struct error *err)
+{
+    uint64_t repairing = 0, epoch = 0, steps = 0;
+    if (r->options.repair)
+        return reserve_wipe(job, db, err);
+    for (uint32_t slab = 0; slab < LIMIT_SLABS; slab++)
+        steps += r->files.steps[slab];
+    enum err rc = read_meta(db, "repairing", &repairing, err);
+    rc = rc ? rc : read_meta(db, "epoch", &epoch, err);
+    if (!rc && epoch == 0 && steps > 0)
+        return error_set(err, ERR_CORRUPT,
+                         "chunk bodies are in %s and their index is gone: 'larder reserve verify "
+                         "--repair' makes it anew",
+                         r->options.slab_dir);
+    if (!rc && repairing)
+        rc = error_set(err, ERR_CORRUPT,
+                       "a repair of the reserve was begun and has not ended: run 'larder reserve "
+                       "verify --repair' again");
+    return rc;
+}
+
 /* Worker. Bins are counted from the overlay, so the entries are those of one. Its first eight bytes
  * stand for it. */
 static enum err claim_overlay(struct reserve *r, struct store_job *job, struct ldb *db,
@@ -140,7 +140,7 @@ static enum err claim_overlay(struct reserve *r, struct store_job *job, struct l
     enum err rc = read_meta(db, "overlay", &theirs, err);
     if (rc || theirs == ours)
         return rc;
-    if (theirs && r->counters.count > 0 && !r->options.repair)
+    if (theirs && r->counters.count > 0)
         return error_set(err, ERR_FOREIGN,
                          "the reserve was filled for the overlay %016" PRIx64
                          "... and this node is %016" PRIx64 "...: put back its key and nonce, or "
@@ -156,10 +156,8 @@ static enum err open_run(struct store_job *job, struct ldb *db, struct error *er
     struct reserve *r = container_of(job, struct reserve, life_job);
     uint64_t generation = 0, epoch = 0, radius = 0;
     enum err rc = slab_files_open(&r->files, r->options.slab_dir, err);
-    if (!rc && r->options.repair)
-        rc = count_entries(db, &r->counters, err);
-    else if (!rc)
-        rc = reserve_counters_read(db, &r->counters, err);
+    rc = rc ? rc : check_repair(r, job, db, err);
+    rc = rc ? rc : reserve_counters_read(db, &r->counters, err);
     rc = rc ? rc : claim_overlay(r, job, db, err);
     rc = rc ? rc : read_meta(db, "epoch", &epoch, err);
     rc = rc ? rc : read_meta(db, "image", &generation, err);

@@ -41,7 +41,7 @@ struct reserve_options { /* borrowed pointers outlive the reserve */
     uint64_t restored_ns; /* since 1970, when a backup was put in place: an older epoch ends */
     uint64_t capacity;    /* entries; 0: no limit */
     uint8_t radius_min;   /* the radius does not fall below it by itself */
-    bool repair;          /* counters are counted from the entries, and no slot is thrown away */
+    bool repair;          /* for store/reserve_rebuild.h: without an index */
 };
 
 typedef void reserve_cb(void *ctx, const struct error *err);
@@ -105,30 +105,6 @@ struct reserve_has {
 void reserve_has(struct reserve *r, struct reserve_has *req);
 void reserve_has_cancel(struct reserve_has *req); /* cb still fires, with ERR_CANCELED */
 
-/* Keeps validated chunks. */
-struct reserve_item {
-    struct chunk_id id;
-    struct bytes data;    /* span || payload, or a single-owner chunk; borrowed until cb */
-    const uint8_t *stamp; /* STAMP_BYTES; borrowed until cb */
-    enum chunk_kind kind;
-    enum reserve_outcome outcome; /* out */
-    struct slab_ref slot_, freed_[2];
-    struct chunk_id replaced_;
-    uint64_t binid_;
-    uint8_t bin_, freed_count_;
-    bool committed_, slot_used_, replaces_;
-    bool frees_replaced_; /* freed_[0] is of the chunk that was replaced */
-};
-struct reserve_put;
-typedef void reserve_put_cb(struct reserve_put *req, const struct error *err);
-struct reserve_put {
-    struct reserve_item *items;
-    uint32_t count; /* 1 .. LIMIT_RESERVE_PAGE_CHUNKS */
-    reserve_put_cb *cb;
-    struct list link_;
-};
-void reserve_put(struct reserve *r, struct reserve_put *req); /* cannot be canceled: it is short */
-
 /* Removes entries of one batch in bins below `bin` (RESERVE_BINS: all of them: the batch expired):
  * the first ones in the order of bin, address and stamp hash, at most count. */
 struct reserve_evict;
@@ -145,6 +121,7 @@ struct reserve_evict {
 void reserve_evict(struct reserve *r, struct reserve_evict *req);
 
 #include "store/reserve_issued.h"
+#include "store/reserve_put.h"
 #include "store/reserve_read.h" /* get, list, watch */
 
 #endif

@@ -308,7 +308,7 @@ static void trim_done(struct store_job *job, const struct error *err UNUSED)
 /* Empty steps at the end of a file go back to the file system. */
 void reserve_trim(struct reserve *r)
 {
-    if (r->trim_out || !slab_map_trim(r->map, &r->trim_slab, &r->trim_steps))
+    if (r->trim_out || r->options.repair || !slab_map_trim(r->map, &r->trim_slab, &r->trim_steps))
         return;
     r->trim_out = true;
     store_write(r->options.store, &r->trim_job, trim_run, trim_done);

@@ -20,7 +20,7 @@ void reserve_put(struct reserve *r, struct reserve_put *req)
         item->bin_ = (uint8_t)overlay_proximity(r->overlay, item->id.address);
         item->committed_ = item->slot_used_ = item->replaces_ = item->frees_replaced_ = false;
         item->freed_count_ = 0;
-        item->slot_ = no_slot;
+        item->slot_ = item->adopt ? item->adopt_slot : no_slot;
     }
     list_append(&r->puts, &req->link_);
     r->waiting_items += req->count;
@@ -34,7 +34,7 @@ void reserve_put(struct reserve *r, struct reserve_put *req)
 static bool take_slots(struct reserve *r, struct reserve_put *req)
 {
     for (uint32_t i = 0; i < req->count; i++) {
-        if (slab_map_take(r->map, &req->items[i].slot_))
+        if (req->items[i].adopt || slab_map_take(r->map, &req->items[i].slot_))
             continue;
         while (i-- > 0) {
             slab_map_untake(r->map, req->items[i].slot_);

@@ -112,6 +112,9 @@ enum err reserve_meta_write(struct store_job *job, const char *name, uint64_t va
 enum err reserve_counters_read(struct ldb *db, struct reserve_counters *c,
                                struct error *err); /* worker */
 
+/* reserve_rebuild.c: the index goes, but for further stamps; worker */
+enum err reserve_wipe(struct store_job *job, struct ldb *db, struct error *err);
+
 /* reserve_suspect.c */
 void reserve_suspect(struct reserve *r); /* a commit failed */
 void reserve_doubt(struct reserve *r, const uint8_t *address, struct slab_ref ref);

@@ -176,7 +176,7 @@ static enum err write_slot(struct reserve_txn *t, struct reserve_item *item, str
     t->body.ref = item->slot_;
     t->body.size = (uint16_t)item->data.size;
     t->body.type = (uint8_t)item->kind;
-    return slab_files_write(t->files, item->slot_, &rec, err);
+    return item->adopt ? ERR_OK : (enum err)slab_files_write(t->files, item->slot_, &rec, err);
 }
 
 /* A single-owner chunk is written anew, in a new slot, with the new stamp in it: the stamp that lay
@@ -188,6 +188,9 @@ static enum err replace_body(struct reserve_txn *t, struct reserve_item *item, s
     enum err rc = slab_files_read(t->files, t->body.ref, t->slot, &old, err);
     if (rc)
         return rc;
+    if (item->adopt && old.seq > item->adopt_seq) /* that body is the newer one */
+        return put(t, key_stamp(item->id.address, item->id.stamp_hash),
+                   bytes_of(item->stamp, STAMP_BYTES), err);
     stamp_hash(hash, old.stamp);
     if (body_find_hash(&t->body, hash) < t->body.count)
         rc = put(t, key_stamp(item->id.address, hash), bytes_of(old.stamp, STAMP_BYTES), err);

@@ -88,6 +88,8 @@ is "a key that is not the batch owner's" "$code" 1
 ok "and whose it is" grep -q "the batch belongs to 0x$owner" <<<"$err"
 run reserve upload tree --batch "${batch//[0-9]/0}" --stamp-key stamp.key --data-dir="$scratch/one"
 is "a batch that is not known" "$code" 1
+run reserve verify --repair --data-dir="$scratch/one"
+is "no repair under a running node" "$code" 1
 run reserve verify more --data-dir="$scratch/one"
 is "words that mean nothing" "$code" 2
 run status --data-dir="$scratch/one"
@@ -104,6 +106,37 @@ ok "identical" diff -r tree again
 size=$(tail -1 want | cut -d' ' -f1)
 run reserve download "$(tail -1 want | cut -d' ' -f2)" -o large "${offline[@]}"
 ok "the largest file" cmp large "files/$size"
+
+# Damage, found and repaired; an index that is lost, and made anew.
+run reserve verify "${offline[@]}"
+is "all is sound" "$code $err" "0 "
+ok "every entry" grep -qE "^([0-9]+) entries verified, \1 of them sound$" <<<"$out"
+run reserve list "${offline[@]}"
+sort <<<"$out" >list
+printf damaged | dd of=one/slabs/reserve.000.slab bs=1 seek=$((4384 * 7 + 500)) conv=notrunc 2>/dev/null
+run reserve verify "${offline[@]}"
+is "a body is damaged: exit code" "$code" 1
+ok "it is found" grep -q "^1 damaged$" <<<"$out"
+lost=$(sed -n 's/^chunk \([0-9a-f]*\) .*is damaged$/\1/p' <<<"$out")
+ok "and named" grep -q "^$lost " list
+run reserve verify --repair --data-dir="$scratch/one" --swarm
+is "a repair without the batches would throw all away" "$code" 2
+run reserve verify --repair "${offline[@]}"
+is "repaired, with a loss" "$code" 1
+run reserve list "${offline[@]}"
+is "the rest is there" "$(sort <<<"$out" | cmp - <(grep -v "^$lost " list))" ""
+run reserve verify "${offline[@]}"
+is "and sound" "$code" 0
+rm -r one/reserve
+run start "${offline[@]}"
+is "without its index it does not start" "$code" 4
+ok "and says what helps" grep -q "'larder reserve verify --repair' makes it anew" <<<"$err"
+run reserve verify --repair "${offline[@]}"
+is "made anew; the damaged body still lies there" "$code $(grep -c "^1 damaged" <<<"$out")" "1 1"
+run reserve list "${offline[@]}"
+is "nothing is lost" "$(sort <<<"$out" | cmp - <(grep -v "^$lost " list))" ""
+run reserve upload tree --batch "$batch" --stamp-key stamp.key "${offline[@]}"
+is "a second upload heals what was lost of it" "$code $out" "0 $reference"
 
 # A small batch: a bucket is full, and the batch expires.
 run overlay --key stamp.key --batch-depth 16

@@ -66,7 +66,7 @@ static void world_arrived(struct world *w, const struct error *err)
     loop_stop(w->loop);
 }
 
-static void world_cb(void *ctx, const struct error *err)
+void world_cb(void *ctx, const struct error *err)
 {
     world_arrived(ctx, err);
 }
@@ -108,7 +108,8 @@ static enum err reserve_start(struct world *w, enum reserve_cache cache)
                                            .overlay = overlay,
                                            .cache = cache,
                                            .has_concurrency = 4,
-                                           .restored_ns = w->restored_ns };
+                                           .restored_ns = w->restored_ns,
+                                           .repair = w->repair };
     enum err rc = reserve_create(&w->reserve, &w->options, &w->err);
     if (rc)
         return rc;

@@ -19,6 +19,7 @@ struct world {
     struct reserve_options options;
     struct error err;     /* of the last callback */
     uint64_t restored_ns; /* an option of the next opening */
+    bool repair;          /* another one */
     uint32_t waits;       /* callbacks that are still to come */
     char dir[300], slabs[320], image[320];
 };
@@ -47,6 +48,7 @@ void world_teardown(struct world *w);
 /* Runs the loop until every callback has come. */
 enum err world_await(struct world *w);
 void world_open(struct world *w, enum reserve_cache cache);
+void world_cb(void *ctx, const struct error *err); /* for what the test starts; ctx: the world */
 /* The same with the n-th take of memory refused; after an error nothing is open. */
 enum err world_try_open(struct world *w, enum reserve_cache cache, uint64_t refuse_nth);
 void world_close(struct world *w);

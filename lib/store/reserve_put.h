@@ -1,0 +1,38 @@
+/* lib/store/reserve_put.h
+ *
+ * The part of reserve.h that stores: pages of chunks that were found acceptable, written in groups.
+ * Included by reserve.h, whose rules hold here.
+ */
+#ifndef LARDER_STORE_RESERVE_PUT_H
+#define LARDER_STORE_RESERVE_PUT_H
+
+#include "store/reserve.h"
+
+/* Keeps validated chunks. */
+struct reserve_item {
+    struct chunk_id id;
+    struct bytes data;    /* span || payload, or a single-owner chunk; borrowed until cb */
+    const uint8_t *stamp; /* STAMP_BYTES; borrowed until cb */
+    enum chunk_kind kind;
+    bool adopt; /* in: a repair's: it lies in that slot already */
+    struct slab_ref adopt_slot;
+    uint64_t adopt_seq;
+    enum reserve_outcome outcome; /* out */
+    struct slab_ref slot_, freed_[2];
+    struct chunk_id replaced_;
+    uint64_t binid_;
+    uint8_t bin_, freed_count_;
+    bool committed_, slot_used_, replaces_;
+    bool frees_replaced_; /* freed_[0] is of the chunk that was replaced */
+};
+struct reserve_put;
+typedef void reserve_put_cb(struct reserve_put *req, const struct error *err);
+struct reserve_put {
+    struct reserve_item *items;
+    uint32_t count; /* 1 .. LIMIT_RESERVE_PAGE_CHUNKS */
+    reserve_put_cb *cb;
+    struct list link_;
+};
+void reserve_put(struct reserve *r, struct reserve_put *req); /* cannot be canceled: it is short */
+
+#endif
