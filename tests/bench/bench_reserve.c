@@ -1,370 +1,366 @@
-/* tests/bench/bench_reserve.c: puts, has-queries with the cache and without it, random gets. On a
- * real loop with real workers; figures are wall time over all that is in flight, and CPU of the
- * whole process. Chunks are 4 KiB of noise: validating them is another bench. */
-#include "bench.h"
+/* tests/bench/bench_reserve.c: the way of chunks into the reserve and out of it. Stamped and signed
+ * chunks are validated by CPU jobs and stored by group commits, as a session does it; beside it
+ * stands the validation alone. Then puts alone, what they write, random gets. At last offers and
+ * puts over an index beyond its block cache, with the has-cache and without it. Figures are wall
+ * time over all that is in flight, and CPU of the whole process. */
+#include "reserve_rig.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "base/mem.h"
 #include "base/prng.h"
-#include "core/loop.h"
-#include "core/work.h"
-#include "store/reserve.h"
+#include "store/batches.h"
+#include "store/stores_state.h"
+#include "store/validate.h"
 
-enum { PAGE = 250, PAGES = 4, IN_FLIGHT_MAX = 128, DATA_BYTES = 8 + 4096, BATCHES = 100 };
+enum { PAGE = 250, PAGES = 6, FETCHES = 8, DATA_BYTES = 8 + 4096, DEPTH = 40, BUCKET_DEPTH = 16 };
 
-static const struct store_row row = {
-    .name = "reserve",
-    .version = 1,
-    .memory_floor_bytes = 8 * MiB,
-    .block_bytes = 16 * KiB,
-    .table_bytes = 8 * MiB,
-    .filter_bits = 10,
-    .filter_kinds = "CS",
-    .sync = STORE_SYNC_ASKED,
-    .enabled = true,
+struct chunk {
+    struct chunk_id id;
+    uint8_t stamp[STAMP_BYTES], data[DATA_BYTES];
 };
-
-struct rig {
-    struct bench *bench;
-    struct loop *loop;
-    struct work_pool *pool;
-    struct mem_plan *plan;
-    struct stores *stores;
-    struct reserve *reserve;
-    struct prng prng;
-    uint64_t entries, next, done, wanted; /* puts or queries of the present run */
-    bool present;                         /* ask for what is there */
-    uint64_t yes;
-    uint32_t ids_each;
-    char dir[64], slabs[80], image[80];
-};
-
-static void on_life(void *ctx, const struct error *err)
-{
-    struct rig *g = ctx;
-    if (err)
-        bench_fail(g->bench, "%s", err->text);
-    g->done++;
-    loop_stop(g->loop);
-}
-
-static void await(struct rig *g, uint64_t done)
-{
-    while (g->done < done)
-        loop_run(g->loop);
-    g->done = 0;
-}
-
-static void open_reserve(struct rig *g, enum reserve_cache cache)
-{
-    static const uint8_t overlay[OVERLAY_BYTES] = { 0 };
-    struct error err = { ERR_OK, "" };
-    const struct stores_options stores = { .data_dir = g->dir,
-                                           .loop = g->loop,
-                                           .work = g->pool,
-                                           .mem = mem_plan_find(g->plan, "stores"),
-                                           .memory_bytes = 60 * MiB,
-                                           .rows = &row,
-                                           .count = 1 };
-    struct reserve_options o = { .loop = g->loop,
-                                 .work = g->pool,
-                                 .slab_dir = g->slabs,
-                                 .image_path = g->image,
-                                 .cache_mem = mem_plan_find(g->plan, "hascache"),
-                                 .queue_mem = mem_plan_find(g->plan, "putqueue"),
-                                 .overlay = overlay,
-                                 .cache = cache,
-                                 .has_concurrency = IN_FLIGHT_MAX };
-    if (stores_create(&g->stores, &stores, &err))
-        bench_fail(g->bench, "%s", err.text);
-    stores_open(g->stores, on_life, g);
-    await(g, 1);
-    o.store = stores_find(g->stores, "reserve");
-    if (reserve_create(&g->reserve, &o, &err))
-        bench_fail(g->bench, "%s", err.text);
-    reserve_open(g->reserve, on_life, g);
-    await(g, 1);
-}
-
-static void close_reserve(struct rig *g)
-{
-    reserve_close(g->reserve, on_life, g);
-    await(g, 1);
-    reserve_destroy(g->reserve);
-    stores_close(g->stores, on_life, g);
-    await(g, 1);
-    stores_destroy(g->stores);
-}
-
-/* The id and the stamp of entry i. */
-static void make_id(uint64_t i, struct chunk_id *id, uint8_t raw[STAMP_BYTES])
-{
-    struct prng p = prng_of(i), batch = prng_of(UINT64_C(1) << 50 | i % BATCHES);
-    struct stamp stamp = { .bucket = (uint32_t)(i >> 32),
-                           .position = (uint32_t)i,
-                           .timestamp = i + 1 };
-    prng_fill(&p, id->address, sizeof(id->address));
-    prng_fill(&batch, id->batch, sizeof(id->batch));
-    memcpy(stamp.batch, id->batch, sizeof(stamp.batch));
-    prng_fill(&p, stamp.signature, sizeof(stamp.signature));
-    stamp_encode(&stamp, raw);
-    stamp_hash(id->stamp_hash, raw);
-}
 
 struct page {
     struct reserve_put put;
-    struct rig *rig;
+    struct reserve_has has;
+    struct work work;
+    struct validate_page validate;
+    struct validate_item checks[PAGE];
     struct reserve_item items[PAGE];
-    uint8_t stamps[PAGE][STAMP_BYTES];
+    struct chunk_id ids[PAGE];
+    uint8_t have[(PAGE + 7) / 8];
+    struct run *run;
 };
-static uint8_t noise[DATA_BYTES];
 
-static void put_page(struct page *page)
+enum mode { PUT, VALIDATE_AND_PUT, VALIDATE, OFFER_AND_PUT };
+
+struct run {
+    struct rig rig;
+    enum mode mode;
+    struct mem_plan *plan; /* of the batches */
+    struct batches *batches;
+    struct chunk *chunks;
+    uint64_t count, next, done;
+    struct page *pages;
+};
+
+static void report(struct run *g, const char *figure, const char *unit, double value,
+                   const char *beside, double beside_value)
 {
-    struct rig *g = page->rig;
-    uint32_t count = (uint32_t)MIN(g->entries - g->next, PAGE);
-    for (uint32_t i = 0; i < count; i++) {
-        page->items[i] = (struct reserve_item){ .data = bytes_of(noise, sizeof(noise)),
-                                                .stamp = page->stamps[i],
-                                                .kind = CHUNK_CONTENT };
-        make_id(g->next + i, &page->items[i].id, page->stamps[i]);
+    bench_report(g->rig.bench, &(struct bench_figure){ .figure = figure,
+                                                       .unit = unit,
+                                                       .value = value,
+                                                       .beside = beside,
+                                                       .beside_value = beside_value });
+}
+
+/* ---- chunks with stamps of a known batch ---- */
+
+static struct batches *make_batches(struct run *g, const uint8_t batch[32],
+                                    const struct sig_signer *signer)
+{
+    uint8_t owner[SIG_ETH_ADDRESS_BYTES];
+    char id_text[65], owner_text[41], json[300];
+    struct batches_loader *loader;
+    struct batches *out;
+    struct error err = { ERR_OK, "" };
+    static const struct mem_row row = { "batches", "", MEM_ELASTIC, 1 * MiB, 50, 50, true };
+    sig_signer_eth_address(signer, owner);
+    hex_encode(id_text, bytes_of(batch, 32));
+    hex_encode(owner_text, bytes_of(owner, sizeof(owner)));
+    snprintf(json, sizeof(json),
+             "[{\"id\":\"%s\",\"owner\":\"%s\",\"depth\":%d,\"bucket_depth\":%d,"
+             "\"immutable\":false}]",
+             id_text, owner_text, DEPTH, BUCKET_DEPTH);
+    if (mem_plan_create(&g->plan, 256 * MiB, &row, 1, &err) ||
+        batches_loader_create(&loader, mem_plan_find(g->plan, "batches"), 10, &err) ||
+        batches_loader_feed(loader, bytes_of(json, strlen(json)), &err) ||
+        batches_loader_finish(loader, &out, &err))
+        bench_fail(g->rig.bench, "no batches: %s", err.text);
+    batches_loader_destroy(loader);
+    return out;
+}
+
+static void make_chunks(struct run *g)
+{
+    static const uint8_t secret[32] = { 7, 7, 7 };
+    struct sig_signer signer;
+    struct error err = { ERR_OK, "" };
+    g->chunks = malloc(g->count * sizeof(g->chunks[0]));
+    if (!g->chunks || sig_signer_init(&signer, secret, secret, &err))
+        bench_fail(g->rig.bench, "no chunks: %s", err.text);
+    struct stamp stamp = { .timestamp = 1 };
+    memset(stamp.batch, 0xba, sizeof(stamp.batch));
+    g->batches = make_batches(g, stamp.batch, &signer);
+    for (uint64_t i = 0; i < g->count; i++) {
+        struct chunk *c = &g->chunks[i];
+        struct prng p = prng_of(i);
+        le64_encode(c->data, 4096);
+        prng_fill(&p, c->data + 8, 4096);
+        if (chunk_content_address(c->id.address, bytes_of(c->data, DATA_BYTES), &err))
+            bench_fail(g->rig.bench, "%s", err.text);
+        stamp.bucket = stamp_bucket(c->id.address, BUCKET_DEPTH);
+        stamp.position = (uint32_t)(i % (UINT64_C(1) << (DEPTH - BUCKET_DEPTH)));
+        stamp_sign(&stamp, &signer, c->id.address);
+        stamp_encode(&stamp, c->stamp);
+        stamp_hash(c->id.stamp_hash, c->stamp);
+        memcpy(c->id.batch, stamp.batch, 32);
     }
-    g->next += count;
-    page->put.count = count;
-    if (count > 0)
-        reserve_put(g->reserve, &page->put);
+    sig_signer_wipe(&signer);
+}
+
+/* ---- pages in flight ---- */
+
+static void begin(struct page *p);
+
+static void finished(struct page *p, uint32_t count)
+{
+    struct run *g = p->run;
+    g->done += count;
+    begin(p);
+    if (g->done == g->count)
+        rig_arrived(&g->rig);
 }
 
 static void on_put(struct reserve_put *req, const struct error *err)
 {
-    struct page *page = container_of(req, struct page, put);
+    struct page *p = container_of(req, struct page, put);
+    for (uint32_t i = 0; !err && i < req->count; i++)
+        if (req->items[i].outcome != RESERVE_STORED)
+            bench_fail(p->run->rig.bench, "a chunk was not stored");
     if (err)
-        bench_fail(page->rig->bench, "%s", err->text);
-    page->rig->done += req->count;
-    put_page(page);
-    if (page->rig->done == page->rig->entries)
-        loop_stop(page->rig->loop);
+        bench_fail(p->run->rig.bench, "%s", err->text);
+    finished(p, req->count);
 }
 
-static void report(struct rig *g, const char *figure, const char *unit, double value)
+static enum err validate_run(struct work *w, struct error *err UNUSED)
 {
-    bench_report(g->bench,
-                 &(struct bench_figure){ .figure = figure, .unit = unit, .value = value });
+    validate_page(&container_of(w, struct page, work)->validate);
+    return ERR_OK;
 }
 
-static void puts_all(struct rig *g)
+static void validate_done(struct work *w, const struct error *err UNUSED)
 {
-    static struct page pages[PAGES];
-    struct reserve_status s;
-    uint64_t wall = bench_wall_ns(), cpu = bench_process_cpu_ns();
-    for (uint32_t i = 0; i < PAGES; i++) {
-        pages[i].rig = g;
-        pages[i].put.items = pages[i].items;
-        pages[i].put.cb = on_put;
-        put_page(&pages[i]);
-    }
-    await(g, g->entries);
-    double n = (double)g->entries;
-    report(g, "put, chunks a second", "1/s", n * 1e9 / (double)(bench_wall_ns() - wall));
-    report(g, "put, CPU", "us", (double)(bench_process_cpu_ns() - cpu) / 1e3 / n);
-    reserve_status(g->reserve, &s);
-    report(g, "put, chunks in a commit", "chunks", n / (double)s.put_groups);
-    report(g, "disk for bodies", "bytes/chunk", (double)s.slab_bytes / n);
-}
-
-struct query {
-    struct reserve_has has;
-    struct rig *rig;
-    struct chunk_id ids[PAGE];
-    uint8_t have[(PAGE + 7) / 8];
-};
-
-static void ask(struct query *q)
-{
-    struct rig *g = q->rig;
-    uint8_t raw[STAMP_BYTES];
-    for (uint32_t i = 0; i < g->ids_each; i++) {
-        uint64_t number = prng_next(&g->prng) % g->entries + (g->present ? 0 : g->entries);
-        make_id(number, &q->ids[i], raw);
-    }
-    g->next++;
-    q->has.count = g->ids_each;
-    reserve_has(g->reserve, &q->has);
+    struct page *p = container_of(w, struct page, work);
+    if (p->validate.refused)
+        bench_fail(p->run->rig.bench, "a chunk was refused: %s", p->validate.first.text);
+    if (p->run->mode == VALIDATE)
+        finished(p, p->validate.count);
+    else
+        reserve_put(p->run->rig.reserve, &p->put);
 }
 
 static void on_has(struct reserve_has *req, const struct error *err)
 {
-    struct query *q = container_of(req, struct query, has);
-    struct rig *g = q->rig;
+    struct page *p = container_of(req, struct page, has);
     if (err)
-        bench_fail(g->bench, "%s", err->text);
-    for (uint32_t i = 0; i < req->count; i++)
-        g->yes += req->have[i / 8] >> i % 8 & 1;
-    if (++g->done == g->wanted)
-        loop_stop(g->loop);
-    else if (g->next < g->wanted)
-        ask(q);
+        bench_fail(p->run->rig.bench, "%s", err->text);
+    reserve_put(p->run->rig.reserve, &p->put);
 }
 
-struct has_figures {
+static void begin(struct page *p)
+{
+    struct run *g = p->run;
+    uint32_t count = (uint32_t)MIN(g->count - g->next, PAGE);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct chunk *c = &g->chunks[g->next + i];
+        struct bytes data = bytes_of(c->data, DATA_BYTES);
+        p->checks[i] = (struct validate_item){ .address = c->id.address,
+                                               .data = data,
+                                               .raw = bytes_of(c->stamp, STAMP_BYTES) };
+        p->items[i] = (struct reserve_item){
+            .id = c->id, .data = data, .stamp = c->stamp, .kind = CHUNK_CONTENT
+        };
+        p->ids[i] = c->id;
+    }
+    g->next += count;
+    p->put.count = p->has.count = p->validate.count = count;
+    if (count == 0)
+        return;
+    if (g->mode == PUT)
+        reserve_put(g->rig.reserve, &p->put);
+    else if (g->mode == OFFER_AND_PUT)
+        reserve_has(g->rig.reserve, &p->has);
+    else
+        work_submit(g->rig.pool, &p->work, WORK_CPU, validate_run, validate_done);
+}
+
+struct rates {
     double per_second, cpu_us;
 };
 
-/* What making the ids costs is taken off the CPU. */
-static double making_us(struct rig *g)
+static struct rates run_mode(struct run *g, enum mode mode)
 {
-    struct chunk_id id;
-    uint8_t raw[STAMP_BYTES];
-    uint64_t start = bench_process_cpu_ns();
-    for (uint32_t i = 0; i < 2000; i++)
-        make_id(prng_next(&g->prng) % g->entries, &id, raw);
-    return (double)(bench_process_cpu_ns() - start) / 1e3 / 2000;
-}
-
-static struct has_figures run_has(struct rig *g, uint32_t in_flight, uint32_t ids, bool present)
-{
-    static struct query queries[IN_FLIGHT_MAX];
-    double making = making_us(g);
-    g->ids_each = ids;
-    g->present = present;
-    g->next = g->yes = 0;
-    g->wanted = MAX(ids > 1 ? 200 : 20000, (int)in_flight);
     uint64_t wall = bench_wall_ns(), cpu = bench_process_cpu_ns();
-    for (uint32_t i = 0; i < in_flight; i++) {
-        memset(&queries[i].has, 0, sizeof(queries[i].has));
-        queries[i].rig = g;
-        queries[i].has.ids = queries[i].ids;
-        queries[i].has.have = queries[i].have;
-        queries[i].has.cb = on_has;
-        ask(&queries[i]);
+    g->mode = mode;
+    g->next = g->done = 0;
+    memset(g->pages, 0, PAGES * sizeof(g->pages[0]));
+    for (uint32_t i = 0; i < PAGES; i++) {
+        struct page *p = &g->pages[i];
+        p->run = g;
+        p->put.items = p->items;
+        p->put.cb = on_put;
+        p->has.ids = p->ids;
+        p->has.have = p->have;
+        p->has.cb = on_has;
+        p->validate.items = p->checks;
+        p->validate.batches = g->batches;
+        begin(p);
     }
-    await(g, g->wanted);
-    double n = (double)g->wanted * ids;
-    if (g->yes != (present ? g->wanted * ids : 0))
-        bench_fail(g->bench, "a has-query was answered wrong");
-    return (struct has_figures){ n * 1e9 / (double)(bench_wall_ns() - wall),
-                                 (double)(bench_process_cpu_ns() - cpu) / 1e3 / n - making };
+    rig_await(&g->rig);
+    double n = (double)g->count;
+    return (struct rates){ n * 1e9 / (double)(bench_wall_ns() - wall),
+                           (double)(bench_process_cpu_ns() - cpu) / 1e3 / n };
 }
 
-static const struct {
-    uint32_t in_flight, ids;
-    bool present;
-    const char *name;
-} cases[] = {
-    { 1, 1, true, "has, present, 1 in flight" },
-    { 8, 1, true, "has, present, 8 in flight" },
-    { 128, 1, true, "has, present, 128 in flight" },
-    { 1, 1, false, "has, absent, 1 in flight" },
-    { 8, 1, false, "has, absent, 8 in flight" },
-    { 128, 1, false, "has, absent, 128 in flight" },
-    { 8, PAGE, true, "offers of 250, present" },
-    { 8, PAGE, false, "offers of 250, absent" },
-};
-enum { CASES = sizeof(cases) / sizeof(cases[0]) };
+/* ---- what was written ---- */
 
-static void has_all(struct rig *g)
+static double written_bytes(void)
 {
-    struct has_figures cache[CASES], index[CASES];
+    char line[128];
+    double bytes = 0;
+    FILE *f = fopen("/proc/self/io", "r");
+    while (f && fgets(line, sizeof(line), f))
+        if (sscanf(line, "write_bytes: %lf", &bytes) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return bytes;
+}
+
+static double index_bytes(struct run *g)
+{
+    struct ldb *db = g->rig.stores->stores[0].db;
+    ldb_compact(db);
+    return (double)ldb_approximate_bytes(db, bytes_of("", 0), bytes_of("\xff", 1));
+}
+
+static double table_reads(struct run *g)
+{
+    struct store_status s;
+    return store_status(g->rig.stores, 0, &s) ? (double)s.stats.files[LDB_FILE_TABLE].reads : 0;
+}
+
+/* ---- the figures ---- */
+
+static void puts_all(struct run *g)
+{
     struct reserve_status s;
-    char figure[80];
-    reserve_status(g->reserve, &s);
-    if (s.cache != HASCACHE_COMPLETE)
-        bench_fail(g->bench, "the cache is not complete");
-    for (uint32_t i = 0; i < CASES; i++)
-        cache[i] = run_has(g, cases[i].in_flight, cases[i].ids, cases[i].present);
-    close_reserve(g);
-    open_reserve(g, RESERVE_CACHE_OFF);
-    for (uint32_t i = 0; i < CASES; i++)
-        index[i] = run_has(g, cases[i].in_flight, cases[i].ids, cases[i].present);
-    for (uint32_t i = 0; i < CASES; i++) {
-        snprintf(figure, sizeof(figure), "%s, ids a second", cases[i].name);
-        bench_report(g->bench,
-                     &(struct bench_figure){ figure, "1/s", cache[i].per_second, 0, "the index",
-                                             index[i].per_second, 0, NULL, NULL });
-        snprintf(figure, sizeof(figure), "%s, CPU", cases[i].name);
-        bench_report(g->bench,
-                     &(struct bench_figure){ figure, "us", cache[i].cpu_us, 0, "the index",
-                                             index[i].cpu_us, 0, NULL, NULL });
-    }
+    struct rates alone, both, put;
+    rig_open(&g->rig, RESERVE_CACHE_AUTO);
+    rig_settle(&g->rig);
+    alone = run_mode(g, VALIDATE);
+    both = run_mode(g, VALIDATE_AND_PUT);
+    reserve_status(g->rig.reserve, &s);
+    report(g, "validated and stored, chunks a second", "1/s", both.per_second,
+           "validating alone, both cores", alone.per_second);
+    report(g, "validated and stored, CPU", "us", both.cpu_us, "validating alone", alone.cpu_us);
+    report(g, "validated and stored, what two free cores could do by its CPU", "1/s",
+           2e6 / both.cpu_us, "validating alone", 2e6 / alone.cpu_us);
+    report(g, "chunks in a commit", "chunks", (double)g->count / (double)s.put_groups, NULL, 0);
+    rig_close(&g->rig);
+    rig_end(&g->rig);
+    rig_start(&g->rig, g->rig.bench, 1 * GiB);
+    rig_open(&g->rig, RESERVE_CACHE_AUTO);
+    rig_settle(&g->rig);
+    double before = written_bytes(), n = (double)g->count;
+    put = run_mode(g, PUT);
+    report(g, "put, chunks a second", "1/s", put.per_second, NULL, 0);
+    report(g, "put, CPU", "us", put.cpu_us, NULL, 0);
+    double index = index_bytes(g);
+    report(g, "write amplification", "of the bodies", (written_bytes() - before) / n / DATA_BYTES,
+           NULL, 0);
+    reserve_status(g->rig.reserve, &s);
+    report(g, "disk: index", "bytes/chunk", index / n, NULL, 0);
+    report(g, "disk: slots", "bytes/chunk", (double)s.slots_used * SLAB_SLOT_BYTES / n, "a body",
+           DATA_BYTES);
+    report(g, "disk: slabs in steps of 64 MiB", "bytes/chunk", (double)s.slab_bytes / n, NULL, 0);
 }
 
 struct fetch {
     struct reserve_get get;
-    struct rig *rig;
+    struct run *run;
 };
 
 static void fetch(struct fetch *f)
 {
-    uint8_t raw[STAMP_BYTES];
-    make_id(prng_next(&f->rig->prng) % f->rig->entries, &f->get.id, raw);
-    f->rig->next++;
-    reserve_get(f->rig->reserve, &f->get);
+    struct run *g = f->run;
+    f->get.id = g->chunks[g->next++ * UINT64_C(2654435761) % g->count].id;
+    reserve_get(g->rig.reserve, &f->get);
 }
 
 static void on_get(struct reserve_get *req, const struct error *err)
 {
     struct fetch *f = container_of(req, struct fetch, get);
+    struct run *g = f->run;
     if (err || req->data.size != DATA_BYTES)
-        bench_fail(f->rig->bench, "a get failed: %s", err ? err->text : "size");
-    if (++f->rig->done == f->rig->wanted)
-        loop_stop(f->rig->loop);
-    else if (f->rig->next < f->rig->wanted)
+        bench_fail(g->rig.bench, "a get failed: %s", err ? err->text : "size");
+    if (++g->done == g->count)
+        rig_arrived(&g->rig);
+    else if (g->next < g->count)
         fetch(f);
 }
 
-static void get_all(struct rig *g)
+static void gets_all(struct run *g)
 {
-    static struct fetch fetches[8];
-    g->next = 0;
-    g->wanted = 10000;
-    uint64_t wall = bench_wall_ns();
-    for (uint32_t i = 0; i < 8; i++) {
-        fetches[i].rig = g;
-        fetches[i].get.cb = on_get;
+    static struct fetch fetches[FETCHES];
+    g->next = g->done = 0;
+    uint64_t wall = bench_wall_ns(), cpu = bench_process_cpu_ns();
+    for (uint32_t i = 0; i < FETCHES; i++) {
+        fetches[i] = (struct fetch){ .run = g, .get = { .cb = on_get } };
         fetch(&fetches[i]);
     }
-    await(g, g->wanted);
+    rig_await(&g->rig);
+    double n = (double)g->count;
     report(g, "random get, 8 in flight", "MB/s",
-           10000.0 * DATA_BYTES / 1e6 / ((double)(bench_wall_ns() - wall) / 1e9));
+           n * DATA_BYTES / 1e6 / ((double)(bench_wall_ns() - wall) / 1e9), NULL, 0);
+    report(g, "random get, CPU", "us", (double)(bench_process_cpu_ns() - cpu) / 1e3 / n, NULL, 0);
 }
 
-static int remove_one(const char *path, const struct stat *st UNUSED, int flag UNUSED,
-                      struct FTW *ftw UNUSED)
+/* Every chunk is offered before it comes. */
+static void offers(struct run *g, uint64_t entries)
 {
-    return remove(path);
-}
-
-BENCH(reserve, "The reserve: puts, has-queries with the cache beside the index alone, gets.")
-{
-    static const struct mem_row rows[] = {
-        { "stores", "", MEM_FIXED, 8 * MiB, 16, 16, true },
-        { "hascache", "partial", MEM_ELASTIC, 2 * MiB, 30, 50, true },
-        { "putqueue", "sessions wait", MEM_ELASTIC, 4 * MiB, 10, 20, true },
-    };
-    static const struct work_options work = { 2, 1, mem_arena_stores_enter };
-    struct rig g = { .bench = bench, .entries = bench_entries(bench, 50000), .prng = { 3 } };
-    struct prng p = prng_of(1);
     struct error err = { ERR_OK, "" };
-    prng_fill(&p, noise, sizeof(noise));
-    snprintf(g.dir, sizeof(g.dir), "larder-bench-%d", (int)getpid());
-    snprintf(g.slabs, sizeof(g.slabs), "%s/slabs", g.dir);
-    snprintf(g.image, sizeof(g.image), "%s/image", g.dir);
-    if (mkdir(g.dir, 0700) || mem_plan_create(&g.plan, 1 * GiB, rows, 3, &err) ||
-        loop_create(&g.loop, &err) || work_pool_create(&g.pool, g.loop, &work, &err))
-        bench_fail(bench, "no rig: %s", err.text);
-    open_reserve(&g, RESERVE_CACHE_AUTO);
+    struct rates rates[2];
+    double reads[2];
+    for (int off = 0; off < 2; off++) {
+        rig_start(&g->rig, g->rig.bench, 1 * GiB + entries * 32);
+        if (gen_fill(g->rig.dir, RIG_STORE_MEMORY, entries, &err))
+            bench_fail(g->rig.bench, "no index: %s", err.text);
+        rig_open(&g->rig, off ? RESERVE_CACHE_OFF : RESERVE_CACHE_ON);
+        rig_settle(&g->rig);
+        double before = table_reads(g);
+        rates[off] = run_mode(g, OFFER_AND_PUT);
+        reads[off] = (table_reads(g) - before) / (double)g->count;
+        rig_close(&g->rig);
+        rig_end(&g->rig);
+    }
+    report(g, "offered and put, index reads", "a chunk", reads[0], "without the cache", reads[1]);
+    report(g, "offered and put, CPU", "us", rates[0].cpu_us, "without the cache", rates[1].cpu_us);
+    report(g, "offered and put, chunks a second", "1/s", rates[0].per_second, "without the cache",
+           rates[1].per_second);
+}
+
+BENCH(reserve,
+      "The reserve: validated puts, what they write, gets, offers with the cache on and off.")
+{
+    struct run g = { .count = bench_entries(bench, 40000) };
+    rig_start(&g.rig, bench, 1 * GiB);
+    g.pages = calloc(PAGES, sizeof(g.pages[0]));
+    if (!g.pages)
+        bench_fail(bench, "no memory");
+    make_chunks(&g);
     puts_all(&g);
-    has_all(&g);
-    get_all(&g);
-    close_reserve(&g);
-    work_pool_destroy(g.pool);
-    loop_destroy(g.loop);
+    gets_all(&g);
+    rig_close(&g.rig);
+    rig_end(&g.rig);
+    batches_destroy(g.batches);
     mem_plan_destroy(g.plan);
-    nftw(g.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    offers(&g, 25 * g.count);
+    free(g.chunks);
+    free(g.pages);
 }

@@ -56,7 +56,7 @@ struct gets {
 
 static struct {
     const char *role;
-    uint64_t entries, chunks, start_ns, memory_bytes;
+    uint64_t entries, chunks, start_ns, stores_ns, memory_bytes;
     struct node *node;
     struct reserve *reserve;
     struct timer tick;
@@ -302,15 +302,16 @@ static bool role_is(const char *name)
 static enum err upper_start(struct node *n, struct error *err UNUSED)
 {
     struct reserve_status s;
-    double ms = seconds(run.start_ns) * 1e3;
+    double ms = seconds(run.start_ns) * 1e3, reserve_ms = seconds(run.stores_ns) * 1e3;
     run.reserve = node_reserve(n);
     status(&s);
-    printf("READY after %.0f ms, %" PRIu64 " entries, cache %s\n", ms, s.count,
-           s.cache == HASCACHE_COMPLETE ? "complete" : "not complete");
+    printf("READY after %.0f ms, of these the reserve %.0f; %" PRIu64 " entries, cache %s\n", ms,
+           reserve_ms, s.count, s.cache == HASCACHE_COMPLETE ? "complete" : "not complete");
     if (s.count != run.entries)
         fail("the reserve has %" PRIu64 " entries", s.count);
     if (role_is("image")) {
-        if (s.cache != HASCACHE_COMPLETE || s.cache_entries != run.entries || ms > IMAGE_MS_MAX)
+        if (s.cache != HASCACHE_COMPLETE || s.cache_entries != run.entries ||
+            reserve_ms > IMAGE_MS_MAX)
             fail("the image was not taken, or not within %d ms", IMAGE_MS_MAX);
         printf("cache of %" PRIu64 " entries from its image\n", s.cache_entries);
         fflush(stdout);
@@ -329,9 +330,16 @@ static void upper_stop(struct node *n UNUSED)
     timer_set(&run.tick, 0);
 }
 
+static enum err mark_start(struct node *n UNUSED, struct error *err UNUSED)
+{
+    run.stores_ns = now_ns();
+    return ERR_OK;
+}
+
 static const struct node_part parts[] = {
     { "status", status_part_start, NULL, NULL, NULL, status_part_stop },
     { "stores", stores_part_start, NULL, NULL, NULL, stores_part_stop },
+    { "mark", mark_start, NULL, NULL, NULL, NULL },
     { "swarm", swarm_part_start, swarm_part_reload, swarm_part_drain, NULL, swarm_part_stop },
     { "soak", upper_start, NULL, NULL, NULL, upper_stop },
 };
