@@ -17,6 +17,7 @@
 #include "node/status.h"
 #include "node/swarm.h"
 #include "node/swarm_net.h"
+#include "node/swarm_pull.h"
 
 /* In the order of start; stopped in reverse. A subsystem adds a row. */
 static const struct node_part node_parts[] = {
@@ -30,6 +31,8 @@ static const struct node_part node_parts[] = {
     { "reprovide", reprovide_part_start, NULL, NULL, NULL, reprovide_part_stop },
     { "Swarm peers", swarm_net_part_start, swarm_net_part_reload, swarm_net_part_drain, NULL,
       swarm_net_part_stop },
+    { "pulling from peers", swarm_pull_part_start, swarm_pull_part_reload, swarm_pull_part_drain,
+      NULL, swarm_pull_part_stop },
     { "control socket", admin_part_start, NULL, admin_part_drain, admin_part_cancel,
       admin_part_stop },
 };

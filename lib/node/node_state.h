@@ -22,6 +22,7 @@ struct reload;
 struct signals;
 struct swarm;
 struct swarm_net;
+struct swarm_pull;
 
 struct node {
     struct env env;                 /* config changes with a reload */
@@ -37,12 +38,13 @@ struct node {
     struct admin *admin;
     struct node_stores *stores;
     struct status *status;
-    struct scrape *scrape;       /* NULL without http-addr */
-    struct p2p *p2p;             /* NULL when section p2p is off */
-    struct swarm *swarm;         /* NULL without swarm */
-    struct swarm_net *swarm_net; /* the same */
-    struct reload *reload;       /* made by the first SIGHUP */
-    struct reprovide *reprovide; /* NULL when it is off */
+    struct scrape *scrape;         /* NULL without http-addr */
+    struct p2p *p2p;               /* NULL when section p2p is off */
+    struct swarm *swarm;           /* NULL without swarm */
+    struct swarm_net *swarm_net;   /* the same */
+    struct swarm_pull *swarm_pull; /* the same */
+    struct reload *reload;         /* made by the first SIGHUP */
+    struct reprovide *reprovide;   /* NULL when it is off */
 
     const struct node_part *parts;
     uint32_t parts_count;

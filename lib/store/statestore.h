@@ -14,6 +14,8 @@
 
 enum state_kind {
     STATE_NODE = 'n', /* about the node itself: a name below */
+    /* What is pulled of one bin of a peer: overlay[32] bin[1] -> as swarm/pull_intervals.h says. */
+    STATE_PULLED = 'p',
 };
 
 /* Keys of STATE_NODE. */

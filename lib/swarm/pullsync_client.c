@@ -353,6 +353,8 @@ static enum step on_offer(struct pullsync_client *c, const struct event *ev, str
         return STEP_FAILED;
     }
     has_ask(c);
+    if (c->env->offered)
+        c->env->offered(c);
     return STEP_CHECK;
 }
 
@@ -367,7 +369,7 @@ static enum step on_checked(struct pullsync_client *c, const struct event *ev UN
 {
     struct pullsync_env *env = c->env;
     struct offer_room *o = c->offer_;
-    uint8_t radius = env->radius(env->ctx);
+    uint8_t radius = env->radius(c);
     memset(o->want, 0, sizeof(o->want));
     memset(o->foreign, 0, sizeof(o->foreign));
     for (uint32_t i = 0; i < o->offer.count; i++) {
@@ -570,6 +572,12 @@ void pullsync_client_opened(struct pullsync_client *c, struct stream *s)
                                         .max_bytes = LIMIT_PULLSYNC_REQUEST_BYTES,
                                         .on_frame = on_frame };
     advance(c, &(struct event){ EV_OPENED, { NULL, 0 }, NULL });
+}
+
+void pullsync_client_refused(struct pullsync_client *c)
+{
+    struct error err = { ERR_UNREACHABLE, "no stream" };
+    advance(c, &(struct event){ EV_OPENED, { NULL, 0 }, &err });
 }
 
 static void on_open(struct stream_open *req, struct stream *s, const struct error *err)

@@ -47,7 +47,8 @@ struct pullsync_env { /* of all sessions of one puller */
     const uint8_t *overlay; /* ours */
     struct batches *(*batches)(void *ctx);
     bool accept_all_stamps;
-    uint8_t (*radius)(void *ctx); /* chunks farther from us are not wanted */
+    uint8_t (*radius)(struct pullsync_client *c); /* chunks farther from us are not wanted */
+    void (*offered)(struct pullsync_client *c);   /* topmost is known; may be NULL */
     /* A chunk this node may want again, from this peer or another one. */
     void (*refused)(struct pullsync_client *c, const struct chunk_id *id,
                     enum pullsync_refusal why);
@@ -101,6 +102,7 @@ const char *pullsync_client_step(const struct pullsync_client *c);
 bool pullsync_client_busy(const struct pullsync_client *c);
 /* For tests, where there is no host: the stream that c talks on. */
 void pullsync_client_opened(struct pullsync_client *c, struct stream *s);
+void pullsync_client_refused(struct pullsync_client *c); /* there is no stream to be had */
 extern const struct protocol pullsync_client_protocol;
 
 void pullsync_env_init(struct pullsync_env *env, uint32_t rate); /* fields are set */

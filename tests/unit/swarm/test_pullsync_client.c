@@ -28,7 +28,7 @@ static struct batches *the_batches(void *ctx UNUSED)
 {
     return bed.batches;
 }
-static uint8_t the_radius(void *ctx UNUSED)
+static uint8_t the_radius(struct pullsync_client *c UNUSED)
 {
     return radius;
 }

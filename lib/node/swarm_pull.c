@@ -1,0 +1,214 @@
+#include "node/swarm_pull.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/hex.h"
+#include "base/mem.h"
+#include "codec/json.h"
+#include "core/config.h"
+#include "core/log.h"
+#include "node/node_state.h"
+#include "node/node_stores.h"
+#include "node/p2p.h"
+#include "node/status.h"
+#include "node/swarm.h"
+#include "node/swarm_net.h"
+#include "store/batches.h"
+#include "swarm/identity.h"
+#include "swarm/puller.h"
+#include "swarm/topology.h"
+
+struct swarm_pull {
+    struct node *node;
+    struct mem_owner *mem;
+    struct puller *puller;
+    struct topology_watch watch;
+    struct status_section section;
+    struct node_hold hold;
+    bool stopping;
+};
+
+struct puller *node_puller(struct node *n)
+{
+    return n->swarm_pull ? n->swarm_pull->puller : NULL;
+}
+
+static void on_peer(void *ctx, const struct swarm_peer *peer)
+{
+    struct swarm_pull *s = ctx;
+    if (peer->full_node) /* a light one keeps nothing to pull */
+        puller_peer_up(s->puller, &peer->id, peer->overlay, peer->proximity);
+}
+
+static void on_gone(void *ctx, const struct swarm_peer *peer)
+{
+    struct swarm_pull *s = ctx;
+    puller_peer_down(s->puller, &peer->id);
+}
+
+static struct batches *present_batches(void *ctx)
+{
+    struct swarm_pull *s = ctx;
+    return node_batches(s->node);
+}
+
+/* What it says of itself. */
+
+struct listing {
+    struct json_writer *w;
+    const struct peer_id *peer; /* whose bins are being listed */
+    uint32_t left;              /* lines the document has room for */
+};
+
+static void peer_end(struct listing *l)
+{
+    if (!l->peer)
+        return;
+    json_array_end(l->w);
+    json_object_end(l->w);
+    l->peer = NULL;
+}
+
+static void peer_begin(struct listing *l, const struct puller_bin_status *b)
+{
+    char id[PEER_ID_TEXT_MAX], overlay[2 * OVERLAY_BYTES + 1];
+    peer_end(l);
+    l->peer = b->peer;
+    hex_encode(overlay, bytes_of(b->overlay, OVERLAY_BYTES));
+    json_object_begin(l->w, NULL);
+    json_put_text(l->w, "overlay", overlay);
+    json_put_text(l->w, "peer_id", peer_id_to_text(b->peer, id));
+    json_put_uint(l->w, "proximity", b->proximity);
+    json_array_begin(l->w, "bins");
+}
+
+/* Bins that a peer has nothing in are left out: they are parked at their first BinID. */
+static bool on_bin(void *ctx, const struct puller_bin_status *b)
+{
+    struct listing *l = ctx;
+    if (l->left == 0)
+        return false;
+    l->left--;
+    if (l->peer != b->peer)
+        peer_begin(l, b);
+    if (b->cursor == 0)
+        return true;
+    json_object_begin(l->w, NULL);
+    json_put_uint(l->w, "bin", b->bin);
+    json_put_uint(l->w, "cursor", b->cursor);
+    json_put_uint(l->w, "synced_to", b->synced);
+    json_put_text(l->w, "phase", b->live ? "live" : "historical");
+    if (!b->live) {
+        json_put_uint(l->w, "missing", b->missing);
+        json_put_uint(l->w, "per_second", b->per_second);
+        if (b->eta_s < UINT64_MAX)
+            json_put_uint(l->w, "eta_seconds", b->eta_s);
+        json_put_text(l->w, "doing", b->doing);
+    }
+    json_object_end(l->w);
+    return true;
+}
+
+static void write_section(struct status_section *section, struct json_writer *w)
+{
+    static const char *const refused[PULLSYNC_REFUSALS] = {
+        [PULLSYNC_MALFORMED] = "malformed", [PULLSYNC_UNKNOWN_BATCH] = "unknown_batch",
+        [PULLSYNC_BAD_PROOF] = "bad_proof", [PULLSYNC_OTHER_STAMP] = "other_stamp",
+        [PULLSYNC_UNASKED] = "unasked",     [PULLSYNC_MISSING] = "missing",
+        [PULLSYNC_OLDER] = "older",
+    };
+    const struct swarm_pull *s = container_of(section, struct swarm_pull, section);
+    struct puller_status st;
+    puller_status(s->puller, &st);
+    json_put_bool(w, "synced", st.synced);
+    json_put_uint(w, "missing", st.missing);
+    json_put_uint(w, "radius", st.radius);
+    json_put_uint(w, "sessions", st.sessions);
+    json_put_uint(w, "parked", st.parked);
+    json_put_uint(w, "offered", st.offered);
+    json_put_uint(w, "wanted", st.wanted);
+    json_put_uint(w, "delivered", st.delivered);
+    json_put_uint(w, "stored", st.stored);
+    json_object_begin(w, "refused");
+    for (unsigned i = 0; i < PULLSYNC_REFUSALS; i++)
+        json_put_uint(w, refused[i], st.refused[i]);
+    json_object_end(w);
+    json_put_uint(w, "remembered", st.remembered);
+    json_put_uint(w, "pages", st.pages);
+    json_put_uint(w, "failed", st.failed);
+    json_array_begin(w, "peers");
+    struct listing l = { .w = w, .left = LIMIT_STATUS_PULLED_BINS };
+    puller_each(s->puller, on_bin, &l);
+    peer_end(&l);
+    json_array_end(w);
+}
+
+/* Start, reload, stop. */
+
+enum err swarm_pull_part_start(struct node *n, struct error *err)
+{
+    struct topology *topology = node_topology(n);
+    if (!topology)
+        return ERR_OK;
+    const struct config *c = n->env.config;
+    struct mem_owner *mem = node_owner(n, "pullsync");
+    struct swarm_pull *s = n->swarm_pull = mem_zalloc(mem, sizeof(*s));
+    s->node = n;
+    s->mem = mem;
+    const struct puller_options options = { .loop = n->env.loop,
+                                            .host = p2p_host(n),
+                                            .work = n->env.work,
+                                            .reserve = node_reserve(n),
+                                            .state = node_statestore(n),
+                                            .mem = mem,
+                                            .overlay = node_swarm_identity(n)->overlay,
+                                            .batches = present_batches,
+                                            .accept_all_stamps = n->started->accept_all_stamps,
+                                            .rate = (uint32_t)c->pullsync_pull_rate,
+                                            .ctx = s };
+    enum err rc = puller_create(&s->puller, &options, err);
+    if (rc)
+        return rc;
+    s->watch = (struct topology_watch){ .on_peer = on_peer, .on_gone = on_gone, .ctx = s };
+    topology_watch(topology, &s->watch);
+    s->section.name = "pullsync";
+    s->section.write = write_section;
+    status_section_add(node_status(n), &s->section);
+    return ERR_OK;
+}
+
+void swarm_pull_part_reload(struct node *n)
+{
+    if (n->swarm_pull && !n->swarm_pull->stopping)
+        puller_set_rate(n->swarm_pull->puller, (uint32_t)n->env.config->pullsync_pull_rate);
+}
+
+static void on_stopped(void *ctx)
+{
+    struct swarm_pull *s = ctx;
+    node_release(s->node, &s->hold, NULL);
+}
+
+void swarm_pull_part_drain(struct node *n)
+{
+    struct swarm_pull *s = n->swarm_pull;
+    if (!s || s->stopping || !s->puller)
+        return;
+    s->stopping = true;
+    topology_unwatch(&s->watch);
+    node_hold(n, &s->hold, "pulling from peers");
+    puller_stop(s->puller, on_stopped, s);
+}
+
+void swarm_pull_part_stop(struct node *n)
+{
+    struct swarm_pull *s = n->swarm_pull;
+    if (!s)
+        return;
+    status_section_remove(&s->section);
+    topology_unwatch(&s->watch);
+    puller_destroy(s->puller);
+    n->swarm_pull = NULL;
+    mem_free(s->mem, s);
+}

@@ -1,0 +1,331 @@
+/* The puller against our own server with another reserve: history and live, restarts, epochs,
+ * several peers, radius, refused chunks. */
+#include "pullsync_bed.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "net/stream_mem.h"
+#include "store/reserve_state.h"
+#include "swarm/puller.h"
+#include "swarm/pullsync_cursors.h"
+#include "swarm/pullsync_server.h"
+
+static struct bed bed;
+static struct stores *stores;
+static struct statestore *facts;
+static struct pullsync_server *server;
+static struct puller *puller;
+static struct batches *batches;
+static bool stopped, resets; /* resets: the peer resets every page */
+static uint32_t opened;
+static const uint8_t overlay[OVERLAY_BYTES] = { 0x80 };
+static const struct peer_id peers[2] = { { 1, { 1 } }, { 1, { 2 } } };
+
+static const struct store_row state_row = { .name = "state",
+                                            .version = 1,
+                                            .memory_floor_bytes = 2 * MiB,
+                                            .block_bytes = 4 * KiB,
+                                            .table_bytes = 2 * MiB,
+                                            .sync = STORE_SYNC_ASKED,
+                                            .enabled = true };
+
+static void on_done(void *ctx UNUSED)
+{
+    stopped = true;
+}
+static void on_stores(void *ctx UNUSED, const struct error *err)
+{
+    check(!err, err ? err->text : "");
+    stopped = true;
+}
+static void await(void)
+{
+    for (int i = 0; i < 1000 && !stopped; i++)
+        bed_turn(&bed, 10);
+    check(stopped, "it comes to its end");
+    stopped = false;
+}
+static struct batches *the_batches(void *ctx UNUSED)
+{
+    return batches;
+}
+
+static enum err reset_open(struct stream *s UNUSED, void *ctx UNUSED, void **user UNUSED)
+{
+    return ERR_REFUSED;
+}
+static const struct stream_ops reset_ops = { .on_open = reset_open };
+static const struct protocol reset_protocol = { .name = "reset", .ops = &reset_ops };
+
+static struct stream *open_stream(void *ctx UNUSED, const struct peer_id *peer,
+                                  const struct protocol *p, void *user)
+{
+    bool pages = p == &pullsync_client_protocol;
+    opened += pages;
+    struct stream_mem_options o = { .loop = bed.loop,
+                                    .mem = bed.streams,
+                                    .protocol = p,
+                                    .dialer_user = user,
+                                    .dialer = *peer, /* so that each has its own rate there */
+                                    .listener = *peer,
+                                    .listener_protocol = pages && resets ? &reset_protocol
+                                                         : pages
+                                                             ? pullsync_server_pages(server)
+                                                             : pullsync_server_cursors(server) };
+    return stream_mem_open(&o);
+}
+
+static void puller_begin(void)
+{
+    struct error err = { ERR_OK, "" };
+    struct puller_options o = { .loop = bed.loop,
+                                .work = bed.w[1].pool,
+                                .reserve = bed.w[1].reserve,
+                                .state = facts,
+                                .mem = bed.mem,
+                                .overlay = overlay,
+                                .batches = the_batches,
+                                .open = open_stream };
+    check(!puller_create(&puller, &o, &err), err.text);
+}
+
+static void puller_finish(void)
+{
+    puller_stop(puller, on_done, NULL);
+    await();
+    puller_destroy(puller);
+}
+
+static void make(void)
+{
+    struct error err = { ERR_OK, "" };
+    static char dir[400];
+    bed_make(&bed, 2, 256 * MiB);
+    batches = bed.batches;
+    resets = false;
+    opened = 0;
+    snprintf(dir, sizeof(dir), "%.300s/s", bed.w[1].dir);
+    mkdir(dir, 0700);
+    const struct stores_options so = { .data_dir = dir,
+                                       .loop = bed.loop,
+                                       .work = bed.w[1].pool,
+                                       .mem = mem_plan_find(bed.w[0].plan, "stores"),
+                                       .memory_bytes = 8 * MiB,
+                                       .rows = &state_row,
+                                       .count = 1 };
+    check(!stores_create(&stores, &so, &err), err.text);
+    stores_open(stores, on_stores, NULL);
+    await();
+    check(!statestore_create(&facts, stores_find(stores, "state"), bed.mem, &err), err.text);
+    struct pullsync_server_options o = { .loop = bed.loop,
+                                         .reserve = bed.w[0].reserve,
+                                         .mem = bed.mem };
+    check(!pullsync_server_create(&server, &o, &err), err.text);
+    puller_begin();
+}
+
+static void end(void)
+{
+    puller_finish();
+    bed_turn(&bed, LIMIT_PULLSYNC_CLOSE_MS + 100);
+    pullsync_server_stop(server, on_done, NULL);
+    await();
+    pullsync_server_destroy(server);
+    statestore_destroy(facts);
+    stores_close(stores, on_stores, NULL);
+    await();
+    stores_destroy(stores);
+    bed_end(&bed);
+}
+
+static struct puller_status look(void)
+{
+    struct puller_status s;
+    puller_status(puller, &s);
+    return s;
+}
+
+static void up(uint32_t i)
+{
+    uint8_t theirs[OVERLAY_BYTES] = { 0x80 };
+    theirs[31] = (uint8_t)i;
+    puller_peer_up(puller, &peers[i], theirs, OVERLAY_BIN_MAX);
+}
+
+static uint64_t cursors[RESERVE_BINS], synced[RESERVE_BINS];
+static bool on_bin(void *ctx UNUSED, const struct puller_bin_status *b)
+{
+    cursors[b->bin] = b->cursor;
+    synced[b->bin] = b->synced;
+    check(b->live == (b->missing == 0) && b->doing, "it says how far it is");
+    return true;
+}
+
+TEST(history_and_then_what_comes)
+{
+    make();
+    check(!look().synced, "nobody to ask");
+    bed_put(&bed, 0, 0, 0, 600);
+    bed_put(&bed, 0, 1, 0, 40);
+    up(0);
+    bed_turn(&bed, 5000);
+    check(bed_contains(&bed, 1, 0) && bed_count(&bed, 1) == 640, "all of it");
+    struct puller_status s = look();
+    check(s.synced && s.missing == 0 && s.bins == RESERVE_BINS && s.bins_live == RESERVE_BINS,
+          "and that is a fact");
+    check(s.parked == RESERVE_BINS && s.sessions == RESERVE_BINS, "one session waits in each bin");
+    check(s.stored == 640 && s.delivered == 640, "nothing twice");
+    puller_each(puller, on_bin, NULL);
+    check(cursors[0] == 600 && synced[0] == 600 && synced[1] == 40 && cursors[5] == 0, "per bin");
+    bed_put(&bed, 0, 1, 40, 7);
+    bed_turn(&bed, 3000);
+    check(bed_count(&bed, 1) == 647 && look().synced, "what comes is pulled as it comes");
+    puller_each(puller, on_bin, NULL);
+    check(synced[1] == 47, "and counted");
+    end();
+}
+
+TEST(what_is_done_is_remembered_over_a_restart)
+{
+    make();
+    bed_put(&bed, 0, 0, 0, 300);
+    up(0);
+    bed_turn(&bed, 4000);
+    puller_finish();
+    bed_put(&bed, 0, 0, 300, 20);
+    puller_begin();
+    up(0);
+    bed_turn(&bed, 4000);
+    struct puller_status s = look();
+    check(s.offered == 20 && s.synced && bed_count(&bed, 1) == 320, "only the rest is offered");
+    end();
+}
+
+TEST(another_epoch_of_the_peer_makes_us_ask_again)
+{
+    make();
+    bed_put(&bed, 0, 0, 0, 300);
+    up(0);
+    bed_turn(&bed, 4000);
+    puller_peer_down(puller, &peers[0]);
+    bed_turn(&bed, 100);
+    bed.w[0].reserve->epoch += 2;
+    up(0);
+    bed_turn(&bed, 4000);
+    struct puller_status s = look();
+    check(s.offered == 600 && s.wanted == 300 && s.synced, "everything is offered, nothing wanted");
+    puller_finish();
+    bed.w[1].reserve->epoch += 2; /* ours was restored */
+    puller_begin();
+    up(0);
+    bed_turn(&bed, 4000);
+    check(look().offered == 300 && look().wanted == 0, "the same when it is ours that changed");
+    end();
+}
+
+TEST(two_peers_bring_each_chunk_once)
+{
+    make();
+    bed_put(&bed, 0, 0, 0, 700);
+    bed_put(&bed, 0, 1, 0, 300);
+    up(0);
+    up(1);
+    bed_turn(&bed, 8000);
+    struct puller_status s = look();
+    check(s.peers == 2 && s.synced && bed_count(&bed, 1) == 1000, "all is there");
+    check(s.delivered == 1000, "and came once");
+    end();
+}
+
+TEST(a_peer_that_resets_does_not_make_us_spin)
+{
+    make();
+    bed_put(&bed, 0, 0, 0, 10);
+    resets = true;
+    up(0);
+    bed_turn(&bed, 600 * 1000);
+    check(opened > RESERVE_BINS && opened < 20 * RESERVE_BINS, "it is asked less and less");
+    check(look().failed >= opened - 2 * RESERVE_BINS, "each time is counted");
+    resets = false;
+    bed_turn(&bed, LIMIT_PULLSYNC_BACKOFF_MS_MAX * 2);
+    check(look().synced && bed_count(&bed, 1) == 10, "and in the end it works");
+    end();
+}
+
+TEST(a_falling_radius_makes_us_ask_for_what_was_left_out)
+{
+    make();
+    for (uint8_t bin = 0; bin < 4; bin++)
+        bed_put(&bed, 0, bin, 0, 20);
+    bed.w[1].reserve->capacity.radius = 2;
+    up(0);
+    bed_turn(&bed, 5000);
+    check(bed_count(&bed, 1) == 40 && look().bins == RESERVE_BINS - 2, "two bins are wanted");
+    check(look().synced, "and that is all");
+    bed.w[1].reserve->capacity.radius = 1;
+    bed_turn(&bed, LIMIT_PULLSYNC_RECHECK_MS + 5000);
+    check(bed_count(&bed, 1) == 60, "the bin that came in reach");
+    uint64_t offered = look().offered;
+    bed.w[1].reserve->capacity.radius = 3;
+    bed_turn(&bed, LIMIT_PULLSYNC_RECHECK_MS + 5000);
+    check(look().bins == RESERVE_BINS - 3 && look().offered == offered, "fewer: nothing is asked");
+    puller_finish();
+    bed.w[1].reserve->capacity.radius = 0;
+    puller_begin();
+    up(0);
+    bed_turn(&bed, 5000);
+    check(bed_count(&bed, 1) == 80, "what a rise may have evicted is asked for again");
+    check(look().offered == 60, "over a restart too; what no radius left out is not");
+    end();
+}
+
+TEST(chunks_of_an_unknown_batch_come_when_it_is_known)
+{
+    make();
+    bed_put(&bed, 0, 0, 0, 30);
+    batches = NULL;
+    up(0);
+    bed_turn(&bed, 4000);
+    struct puller_status s = look();
+    check(s.refused[PULLSYNC_UNKNOWN_BATCH] == 30 && bed_count(&bed, 1) == 0, "refused");
+    check(s.remembered == 1 && s.synced, "remembered; the interval is done");
+    batches = bed.batches;
+    puller_retry_refused(puller);
+    bed_turn(&bed, 4000);
+    check(bed_count(&bed, 1) == 30 && look().remembered == 0, "asked for again");
+    end();
+}
+
+TEST(refused_chunks_are_asked_for_again_a_few_times)
+{
+    make();
+    bed_put(&bed, 0, 0, 0, 5);
+    batches = NULL;
+    up(0);
+    bed_turn(&bed, 4000);
+    check(look().refused[PULLSYNC_UNKNOWN_BATCH] == 5, "refused");
+    bed_turn(&bed, (uint64_t)LIMIT_PULLSYNC_REFUSED_MS * 20);
+    check(look().refused[PULLSYNC_UNKNOWN_BATCH] == 5 * (1 + LIMIT_PULLSYNC_REFUSED_TRIES),
+          "later, and not for ever");
+    end();
+}
+
+TEST(a_peer_may_go_at_any_time)
+{
+    make();
+    bed_put(&bed, 0, 0, 0, 500);
+    for (uint64_t ms = 0; ms < 60; ms += 1 + ms / 4) {
+        up(0);
+        bed_turn(&bed, ms);
+        puller_peer_down(puller, &peers[0]);
+        up(0); /* back before it is all gone */
+        puller_peer_down(puller, &peers[0]);
+        bed_turn(&bed, 100);
+        check(look().peers == 0 && look().sessions == 0, "nothing of it is left");
+    }
+    up(0);
+    bed_turn(&bed, 5000);
+    check(look().synced && bed_count(&bed, 1) == 500, "it ends complete");
+    end();
+}
