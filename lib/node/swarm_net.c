@@ -67,6 +67,21 @@ static void on_gone(void *ctx, const struct peer_id *peer)
         topology_remove(s->topology, peer);
 }
 
+/* Full nodes are what we are connected for. */
+static void on_peer(void *ctx, const struct swarm_peer *p)
+{
+    struct swarm_net *s = ctx;
+    if (p->full_node)
+        (void)host_protect(s->host, &p->id, HOST_TAG_SWARM, true);
+}
+
+static void on_peer_gone(void *ctx, const struct swarm_peer *p)
+{
+    struct swarm_net *s = ctx;
+    if (p->full_node)
+        (void)host_protect(s->host, &p->id, HOST_TAG_SWARM, false);
+}
+
 static bool remote_of(void *ctx UNUSED, struct stream *stream, struct writer *out)
 {
     host_stream_remote(stream, out);
@@ -210,6 +225,9 @@ static void modules_init(struct swarm_net *s)
     s->status = (struct status_source){ .facts = swarm_net_facts, .ctx = s };
     s->host_watch = (struct host_watch){ .on_open = on_open, .on_gone = on_gone, .ctx = s };
     host_watch(s->host, &s->host_watch);
+    s->peers_watch =
+        (struct topology_watch){ .on_peer = on_peer, .on_gone = on_peer_gone, .ctx = s };
+    topology_watch(s->topology, &s->peers_watch);
 }
 
 enum err swarm_net_part_start(struct node *n, struct error *err)
@@ -284,6 +302,7 @@ void swarm_net_part_stop(struct node *n)
         return;
     status_section_remove(&s->section);
     host_unwatch(&s->host_watch);
+    topology_unwatch(&s->peers_watch);
     connector_destroy(s->connector);
     s->connector = NULL;
     s->host = NULL;

@@ -30,6 +30,7 @@ struct swarm_net {
     struct status_source status;
     struct session_ctx pricing_ctx, hive_ctx, status_ctx, pingpong_ctx;
     struct host_watch host_watch;
+    struct topology_watch peers_watch;
     struct connector *connector;
     struct pullsync_server *server;
     bool reachable; /* somebody has connected to us */

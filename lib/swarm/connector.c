@@ -18,6 +18,7 @@ struct contact {
     enum contact_state state;
     bool dropped;                   /* freed once nothing of it is under way */
     bool marked;                    /* not named by the new configuration so far */
+    bool anybody;                   /* its address names no peer */
     struct peer_id id;              /* len 0: whoever answers */
     uint8_t overlay[OVERLAY_BYTES]; /* of a known one */
     uint32_t failures;
@@ -64,9 +65,17 @@ static uint64_t backoff_ms(struct connector *c, uint32_t failures)
     return wait - wait / 4 + loop_random_below(c->o.loop, wait / 2 + 1);
 }
 
+/* The host lets others go first when it has too many connections. */
+static void protect(struct contact *k, bool on)
+{
+    if (k->kind == CONTACT_CONFIGURED && k->id.len > 0)
+        (void)host_protect(k->connector->o.host, &k->id, HOST_TAG_CONFIG, on);
+}
+
 static void contact_free(struct contact *k)
 {
     struct connector *c = k->connector;
+    protect(k, false);
     list_remove(&k->link);
     c->count--;
     c->known_count -= k->kind == CONTACT_KNOWN;
@@ -182,6 +191,7 @@ enum err connector_add(struct connector *c, struct bytes multiaddr, enum contact
     struct multiaddr_target t;
     if (multiaddr_target(multiaddr, &t))
         k->id = t.peer;
+    k->anybody = k->id.len == 0;
     connector_look(c);
     return ERR_OK;
 }
@@ -229,6 +239,9 @@ static void contact_failed(struct contact *k, const struct error *err)
     metric_add_by(METRIC_swarm_calls_failed_total, err->code, 1);
     k->state = CONTACT_IDLE;
     k->next_ms = loop_now_ms(c->o.loop) + backoff_ms(c, k->failures++);
+    protect(k, false);
+    if (k->anybody)
+        k->id.len = 0; /* another one may answer next time */
     if (k->dropped || c->stopping)
         return;
     log_info("calling %s: %s; again in %" PRIu64 " s", contact_text(k, text, sizeof(text)),
@@ -251,6 +264,7 @@ static void contact_settle(struct contact *k)
 
 static void contact_connected(struct contact *k)
 {
+    protect(k, true);
     k->state = CONTACT_CONNECTED;
     k->connected_ms = loop_now_ms(k->connector->o.loop);
 }
@@ -295,9 +309,11 @@ static void contact_call(struct contact *k)
     struct connector *c = k->connector;
     metric_add(METRIC_swarm_calls_total, 1);
     k->state = CONTACT_DIALING;
-    k->dial = (struct host_dial){
-        .peer = k->id, .addresses = k->addresses, .count = k->addresses_count, .cb = on_dialed
-    };
+    k->dial = (struct host_dial){ .peer = k->id,
+                                  .addresses = k->addresses,
+                                  .count = k->addresses_count,
+                                  .urgent = true, /* it is time, by our own back-off */
+                                  .cb = on_dialed };
     host_dial(c->o.host, &k->dial);
 }
 
