@@ -34,43 +34,32 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf);
 
 /* The end. */
 
-static void on_closed(uv_handle_t *handle)
+void conn_free_when_done(struct conn *c)
 {
-    struct conn *c = handle->data;
     struct host *h = c->host;
+    if (!c->socket_closed_ || c->stream_objects > 0)
+        return;
     noise_records_close(&c->records);
     mem_free(h->mem, c);
     mem_give(h->mem, NOISE_CONTEXT_BYTES);
     host_handle_closed(h);
 }
 
-static void block_free(struct conn *c)
+static void on_closed(uv_handle_t *handle)
 {
-    if (!c->block_)
-        return;
-    mem_free(c->host->mem, c->block_);
-    c->block_ = NULL;
-    c->block_plain_ = c->block_sealed_ = 0;
-    c->host->tx_pool_used -= CONN_BLOCK_BYTES;
-    struct list *next = list_pop(&c->host->starved);
-    if (next)
-        conn_flush_soon(container_of(next, struct conn, starved_));
+    struct conn *c = handle->data;
+    c->socket_closed_ = true;
+    conn_free_when_done(c);
 }
 
-/* Room for input came back: one that waits for it is read again. */
-static void rx_pool_give(struct host *h, uint32_t bytes)
+void conn_read_again(struct conn *c)
 {
-    h->rx_pool_used -= bytes;
-    struct list *next = bytes > 0 ? list_pop(&h->thirsty) : NULL;
-    if (next) {
-        struct conn *c = container_of(next, struct conn, thirsty_);
-        uv_read_start(stream_of(c), on_alloc, on_read);
-    }
+    uv_read_start(stream_of(c), on_alloc, on_read);
 }
 
 static void partial_free(struct conn *c)
 {
-    rx_pool_give(c->host, c->partial_room_);
+    conn_partial_give(c->host, c->partial_room_);
     mem_free(c->host->mem, c->partial_);
     c->partial_ = NULL;
     c->partial_have_ = c->partial_room_ = 0;
@@ -92,7 +81,7 @@ static void upgrade_free(struct conn *c)
     mem_free(c->host->mem, c->upgrade);
     c->upgrade = NULL;
     if (c->inbound)
-        c->host->half_open--;
+        host_half_open_less(c->host);
 }
 
 void conn_close(struct conn *c, enum err code, const char *why)
@@ -115,7 +104,7 @@ void conn_close(struct conn *c, enum err code, const char *why)
     c->attempt = NULL;
     partial_free(c);
     if (!c->writing_)
-        block_free(c); /* else the write's callback does it */
+        conn_block_free(c); /* else the write's callback does it */
     if (list_linked(&c->starved_))
         list_remove(&c->starved_);
     if (list_linked(&c->thirsty_))
@@ -142,28 +131,11 @@ void conn_flush_soon(struct conn *c)
         loop_defer_named(c->host->loop, &c->flush_, on_flush, "connection");
 }
 
-/* False: all blocks are in use; the connection's turn comes when one is given back. */
-static bool block_get(struct conn *c)
-{
-    struct host *h = c->host;
-    if (c->block_)
-        return true;
-    if (h->tx_pool_used + CONN_BLOCK_BYTES <= h->options.tx_pool_bytes)
-        c->block_ = mem_try_alloc(h->mem, CONN_BLOCK_BYTES);
-    if (!c->block_) {
-        if (!list_linked(&c->starved_))
-            list_append(&h->starved, &c->starved_);
-        return false;
-    }
-    h->tx_pool_used += CONN_BLOCK_BYTES;
-    return true;
-}
-
 static void on_written(uv_write_t *write, int status)
 {
     struct conn *c = write->data;
     c->writing_ = false;
-    block_free(c);
+    conn_block_free(c);
     if (c->state == CONN_CLOSED)
         return;
     if (status)
@@ -195,7 +167,7 @@ static bool block_write(struct conn *c)
 static struct writer block_writer(struct conn *c)
 {
     return writer_of(c->block_ + NOISE_LENGTH_BYTES + c->block_plain_,
-                     NOISE_PLAIN_MAX - c->block_plain_);
+                     c->block_room_ - NOISE_LENGTH_BYTES - AEAD_TAG_BYTES - c->block_plain_);
 }
 
 static bool block_seal_and_write(struct conn *c)
@@ -208,7 +180,7 @@ static bool block_seal_and_write(struct conn *c)
 static bool record_out(struct conn *c)
 {
     bool wants = yamux_wants_fill(&c->mux);
-    if ((!wants && c->block_plain_ == 0) || !block_get(c))
+    if ((!wants && c->block_plain_ == 0) || !conn_block_get(c))
         return false;
     struct writer w = block_writer(c);
     c->filling_ = true;
@@ -238,14 +210,14 @@ static void on_flush(struct deferred *d)
     if (records == LIMIT_P2P_RECORDS_PER_TURN)
         conn_flush_soon(c);
     else if (c->block_plain_ == 0)
-        block_free(c);
+        conn_block_free(c);
     if (drained(c) && !deferred_pending(&c->flush_))
         conn_close(c, ERR_CLOSED, "closed by us");
 }
 
 size_t conn_write_now(struct conn *c, struct yamux_stream *s, struct bytes data)
 {
-    if (c->state != CONN_OPEN || c->filling_ || c->writing_ || !block_get(c))
+    if (c->state != CONN_OPEN || c->filling_ || c->writing_ || !conn_block_get(c))
         return 0;
     struct writer w = block_writer(c);
     size_t n = yamux_write_now(s, data, &w);
@@ -460,26 +432,15 @@ static void record_in(struct conn *c, uint8_t *record, size_t size)
         plain_in(c, bytes_of(record + NOISE_LENGTH_BYTES, plain));
 }
 
-/* 4, 16 or 64 KiB, by what the record needs. */
-static uint32_t partial_size(size_t need)
-{
-    return need <= 4 * KiB ? 4 * KiB : need <= 16 * KiB ? 16 * KiB : CONN_BLOCK_BYTES;
-}
-
 /* Keeps the beginning of a record. */
 static void partial_keep(struct conn *c, struct bytes tail)
 {
-    uint32_t room = partial_size(noise_frame_size(tail));
-    uint8_t *p = mem_try_realloc(c->host->mem, c->partial_, room);
-    if (!p) {
+    c->partial_since_ms_ = c->last_read_ms;
+    if (!conn_partial_grow(c, noise_frame_size(tail), tail.size)) {
         conn_close(c, ERR_BUDGET, "no memory for a record");
         return;
     }
-    c->host->rx_pool_used += room - c->partial_room_;
-    c->partial_ = p;
-    c->partial_room_ = room;
-    if (tail.data != p)
-        memcpy(p, tail.data, tail.size);
+    memcpy(c->partial_, tail.data, tail.size);
     c->partial_have_ = (uint32_t)tail.size;
 }
 
@@ -509,10 +470,6 @@ static void partial_in(struct conn *c, size_t size)
 {
     c->partial_have_ += (uint32_t)size;
     size_t need = noise_frame_size(bytes_of(c->partial_, c->partial_have_));
-    if (need > c->partial_room_) {
-        partial_keep(c, bytes_of(c->partial_, c->partial_have_));
-        return;
-    }
     if (need == 0 || need > c->partial_have_)
         return;
     uint8_t *record = c->partial_;
@@ -522,7 +479,7 @@ static void partial_in(struct conn *c, size_t size)
     c->partial_have_ = c->partial_room_ = 0;
     record_in(c, record, need);
     mem_free(h->mem, record);
-    rx_pool_give(h, room);
+    conn_partial_give(h, room);
 }
 
 /* What a kept record still needs, else the host's buffer. */
@@ -530,13 +487,14 @@ static void on_alloc(uv_handle_t *handle, size_t suggested UNUSED, uv_buf_t *buf
 {
     struct conn *c = handle->data;
     if (!c->partial_) {
-        bool room = c->host->rx_pool_used + CONN_BLOCK_BYTES <= c->host->options.rx_pool_bytes;
-        *buf = uv_buf_init((char *)c->host->read_buffer, room ? HOST_READ_BYTES : 0);
+        *buf = uv_buf_init((char *)c->host->read_buffer, (unsigned)conn_read_room(c->host));
         return;
     }
     size_t need = noise_frame_size(bytes_of(c->partial_, c->partial_have_));
     need = need ? need : NOISE_LENGTH_BYTES;
-    *buf = uv_buf_init((char *)c->partial_ + c->partial_have_, (unsigned)(need - c->partial_have_));
+    bool room = c->partial_have_ < c->partial_room_ || conn_partial_grow(c, need, c->partial_have_);
+    size_t to = room ? MIN(need, c->partial_room_) : c->partial_have_;
+    *buf = uv_buf_init((char *)c->partial_ + c->partial_have_, (unsigned)(to - c->partial_have_));
 }
 
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
@@ -546,6 +504,7 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
     if (size == UV_ENOBUFS) { /* no input block is free: the bytes wait in the kernel */
         uv_read_stop(stream);
         list_append(&c->host->thirsty, &c->thirsty_);
+        conn_relieve(c->host);
         return;
     }
     if (size == 0)
@@ -610,6 +569,7 @@ static struct conn *conn_new(struct host *h, bool inbound)
     c->host = h;
     c->inbound = inbound;
     c->upgrade = upgrade;
+    c->opened_ms = loop_now_ms(h->loop);
     list_init(&c->streams);
     list_append(&h->conns, &c->link_);
     h->conns_count++;
@@ -758,6 +718,8 @@ static void on_timer(struct timer *t)
         conn_close(c, ERR_CANCELED, "closed by us");
         return;
     }
+    if (!list_empty(&c->host->starved) || !list_empty(&c->host->thirsty))
+        conn_relieve(c->host);
     if (silent >= LIMIT_P2P_SILENCE_MS) {
         conn_close(c, ERR_TIMEOUT, "the peer is silent");
         return;

@@ -8,8 +8,8 @@
  * What is read goes through one buffer of the host and is opened in place; only a record that is
  * not whole yet has a buffer of its own. What is written is laid out in one block per connection,
  * sealed in place, and given back when the socket has it.
- * Owns:   itself: freed in the close callback of its socket. Memory: the owner of its host.
- * Thread: loop only.
+ * Owns:   itself: freed when its socket is closed and its last stream is. Memory: the owner of its
+ * host. Thread: loop only.
  */
 #ifndef LARDER_NET_CONN_H
 #define LARDER_NET_CONN_H
@@ -55,15 +55,19 @@ struct conn {
     struct host_address address;
     struct yamux mux;
     struct list streams;
+    uint32_t stream_objects; /* whose handlers have not heard the end; they keep it alive */
+    bool socket_closed_;
     uint8_t *partial_; /* a record that is not whole yet */
     uint32_t partial_have_, partial_room_;
-    uint8_t *block_; /* what is being laid out or written */
-    uint32_t block_plain_, block_sealed_;
+    uint64_t partial_since_ms_; /* when its first byte was kept */
+    uint8_t *block_;            /* what is being laid out or written */
+    uint32_t block_room_, block_plain_, block_sealed_;
     struct timer timer_;
     struct deferred flush_;
-    uint64_t opened_ms, last_read_ms, write_started_ms_, bytes_in, bytes_out;
-    uint64_t used_ms; /* when it last had a stream */
-    uint64_t rtt_ns;  /* of the last keepalive; 0: not measured yet */
+    uint64_t opened_ms, last_read_ms, bytes_in, bytes_out;
+    uint64_t write_started_ms_; /* while writing_ */
+    uint64_t used_ms;           /* when it last had a stream */
+    uint64_t rtt_ns;            /* of the last keepalive; 0: not measured yet */
     uint64_t pushed_ms, pinged_ns_;
     uint32_t told_version; /* of what identify says about us */
     uint64_t queued_bytes; /* received and not taken, of all its streams */
@@ -91,6 +95,20 @@ void conn_drain(struct conn *c, uint32_t go_away);
 void conn_flush_soon(struct conn *c);
 /* A data frame into the block that is laid out; 0: not now. */
 size_t conn_write_now(struct conn *c, struct yamux_stream *s, struct bytes data);
+
+void conn_read_again(struct conn *c); /* one that waited for room to read */
+
+void conn_free_when_done(struct conn *c);
+
+/* conn_pool.c. False: no block now; the connection's turn comes when one is given back. */
+bool conn_block_get(struct conn *c);
+void conn_block_free(struct conn *c);
+size_t conn_read_room(const struct host *h); /* of the host's buffer; 0: wait */
+/* Room in partial_ for have bytes of a record of need, and some more. */
+bool conn_partial_grow(struct conn *c, size_t need, size_t have);
+void conn_partial_give(struct host *h, uint32_t bytes);
+/* While somebody waits, who has held a block for too long is closed on the next turn. */
+void conn_relieve(struct host *h);
 
 /* conn_stream.c */
 extern const struct yamux_ops conn_stream_ops;

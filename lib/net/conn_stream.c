@@ -44,9 +44,11 @@ static void free_when_done(struct conn_stream *cs)
 {
     if (!cs->released || !cs->below_gone)
         return;
-    struct host *h = cs->conn->host;
-    mem_free(h->mem, cs->negotiation);
-    mem_free(h->mem, cs);
+    struct conn *c = cs->conn;
+    mem_free(c->host->mem, cs->negotiation);
+    mem_free(c->host->mem, cs);
+    c->stream_objects--;
+    conn_free_when_done(c);
 }
 
 static void negotiation_free(struct conn_stream *cs)
@@ -254,6 +256,7 @@ static struct conn_stream *stream_new(struct conn *c, bool inbound)
     }
     cs->negotiation = n;
     cs->conn = c;
+    c->stream_objects++;
     cs->inbound = inbound;
     cs->protocol = -1;
     cs->s.backend_ = &backend;
@@ -267,12 +270,22 @@ static struct conn_stream *stream_new(struct conn *c, bool inbound)
     return cs;
 }
 
+/* When there are many streams, or little room is left for what they receive, a connection that has
+ * few and holds little is served all the same: hostile ones cannot take everything. */
+static bool takes_stream(const struct conn *c)
+{
+    const struct host *h = c->host;
+    if (!room_is_short(h) && LIMIT_CHECK(P2P_STREAMS_IN, h->streams_in + 1))
+        return true;
+    return c->mux.streams_in < LIMIT_P2P_STREAMS_SURE &&
+           c->queued_bytes <= LIMIT_P2P_STREAM_HELD_BYTES;
+}
+
 static struct yamux_stream *on_open(struct yamux *y, uint32_t *code)
 {
     struct conn *c = container_of(y, struct conn, mux);
     *code = YAMUX_RESET_LIMIT;
-    if (c->draining || room_is_short(c->host) ||
-        !LIMIT_CHECK(P2P_STREAMS_IN, c->host->streams_in + 1))
+    if (c->draining || !takes_stream(c))
         return NULL;
     struct conn_stream *cs = stream_new(c, true);
     if (!cs)
@@ -408,10 +421,10 @@ static struct conn_stream *longest_queue(struct conn *c)
 void conn_streams_bound(struct conn *c)
 {
     struct host *h = c->host;
-    uint64_t held = c->queued_bytes;
-    while (!LIMIT_CHECK(P2P_CONNECTION_RX_BYTES, held)) {
+    while (!LIMIT_CHECK(P2P_CONNECTION_RX_BYTES, c->queued_bytes)) {
         struct conn_stream *cs = longest_queue(c);
-        held -= cs->s.queued_bytes;
+        if (!cs)
+            break;
         stream_fail(&cs->s, ERR_LIMIT, YAMUX_RESET_LIMIT);
     }
     if (h->queued_bytes <= h->options.rx_bytes_max)

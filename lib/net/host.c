@@ -28,6 +28,7 @@ enum err host_create(struct host **out, const struct host_options *options, stru
     timer_init(&h->drain, h->loop, on_drained, "host drain");
     timer_init(&h->tick, h->loop, host_tick, "host");
     h->resolver = resolver_create(h, o->dns_servers);
+    timer_init(&h->accept_again, h->loop, listeners_resume, "accept");
     secret_random(secret, sizeof(secret));
     const char *const *offered = o->late_muxer ? &muxers[1] : muxers; /* none, or yamux */
     enum err rc = noise_static_init(&h->noise, options->identity, secret, offered, err);
@@ -198,6 +199,34 @@ static bool refuse(unsigned why)
     return false;
 }
 
+/* The oldest of those that are not through yet makes room, unless it may still be honest. */
+static bool half_open_evict(struct host *h)
+{
+    for (struct list *at = h->conns.next; at != &h->conns; at = at->next) {
+        struct conn *c = container_of(at, struct conn, link_); /* the oldest first */
+        if (!c->upgrade || !c->inbound)
+            continue;
+        if (loop_now_ms(h->loop) - c->opened_ms < LIMIT_P2P_HALF_OPEN_SURE_MS)
+            return false;
+        metric_add_by(METRIC_p2p_refused_total, REFUSED_HALF_OPEN, 1);
+        conn_close(c, ERR_LIMIT, "the upgrade takes long, and others wait");
+        return true;
+    }
+    return false;
+}
+
+bool host_takes_upgrade(struct host *h)
+{
+    return LIMIT_CHECK(P2P_HALF_OPEN, h->half_open + 1) || half_open_evict(h);
+}
+
+void host_half_open_less(struct host *h)
+{
+    h->half_open--;
+    if (timer_is_set(&h->accept_again))
+        timer_set(&h->accept_again, 1);
+}
+
 bool host_admits(struct host *h, const struct host_address *from)
 {
     uint32_t same = 0, same_half_open = 0;
@@ -205,8 +234,6 @@ bool host_admits(struct host *h, const struct host_address *from)
         LIMIT_HIT(P2P_CONNECTIONS);
         return refuse(REFUSED_CONNECTIONS);
     }
-    if (!LIMIT_CHECK(P2P_HALF_OPEN, h->half_open))
-        return refuse(REFUSED_HALF_OPEN);
     if (is_loopback(from) && !h->options.count_loopback)
         return true;
     for (struct list *at = h->conns.next; at != &h->conns; at = at->next) {

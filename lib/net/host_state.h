@@ -45,7 +45,7 @@ struct host {
     uint64_t queued_bytes, rx_pool_used, tx_pool_used;
     uint8_t *read_buffer;
     bool closing;
-    struct timer drain;
+    struct timer drain, accept_again;
     struct deferred done_later;
     void (*done)(void *ctx);
     void *done_ctx;
@@ -65,6 +65,9 @@ struct conn *host_conn_to(struct host *h, const struct peer_id *peer);
 uint32_t host_conns_of(const struct host *h, const struct peer_id *peer);
 /* May an inbound connection from there be taken? */
 bool host_admits(struct host *h, const struct host_address *from);
+/* May an upgrade begin now? If not, whoever calls waits in the kernel until host_half_open_less. */
+bool host_takes_upgrade(struct host *h);
+void host_half_open_less(struct host *h);
 void host_conn_opened(struct conn *c);
 void host_conn_identified(struct conn *c);
 void host_conn_gone(struct conn *c);     /* one that was OPEN */
@@ -80,6 +83,7 @@ struct conn *stream_conn(struct stream *s);
 /* listener.c */
 const struct host_address *listener_address(const struct listener *l);
 void listeners_close(struct host *h);
+void listeners_resume(struct timer *t); /* of the host's accept_again */
 
 /* dial.c */
 void dial_jobs_cancel(struct host *h);

@@ -9,6 +9,7 @@ struct listener {
     uv_tcp_t tcp;
     struct host *host;
     struct host_address address;
+    bool waiting; /* somebody calls, and too many are not through with their upgrade */
 };
 
 static void on_listener_closed(uv_handle_t *handle)
@@ -19,12 +20,31 @@ static void on_listener_closed(uv_handle_t *handle)
     host_handle_closed(h);
 }
 
+/* What is not accepted keeps libuv from listening, and waits in the kernel. */
+static void take(struct listener *l)
+{
+    struct host *h = l->host;
+    l->waiting = !host_takes_upgrade(h);
+    if (!l->waiting)
+        conn_accept(h, (uv_stream_t *)&l->tcp);
+    else if (!timer_is_set(&h->accept_again))
+        timer_set(&h->accept_again, LIMIT_P2P_HALF_OPEN_SURE_MS / 4);
+}
+
+void listeners_resume(struct timer *t)
+{
+    struct host *h = container_of(t, struct host, accept_again);
+    for (uint32_t i = 0; i < h->listeners_count; i++)
+        if (h->listeners[i]->waiting)
+            take(h->listeners[i]);
+}
+
 static void on_connection(uv_stream_t *server, int status)
 {
     struct listener *l = server->data;
     loop_callback_begin(l->host->loop, "accept");
     if (status == 0 && !l->host->closing)
-        conn_accept(l->host, server);
+        take(l);
     loop_callback_end(l->host->loop);
 }
 
@@ -85,4 +105,5 @@ void listeners_close(struct host *h)
     for (uint32_t i = 0; i < h->listeners_count; i++)
         uv_close((uv_handle_t *)&h->listeners[i]->tcp, on_listener_closed);
     h->listeners_count = 0;
+    timer_set(&h->accept_again, 0);
 }

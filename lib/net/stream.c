@@ -252,6 +252,8 @@ void stream_fail(struct stream *s, enum err why, uint32_t code)
         return;
     s->ending_ = true;
     s->end_ = why;
+    if (!s->reading_) /* else the handler is looking at it */
+        queue_drop(s);
     if (!s->gone_)
         s->backend_->reset(s, code);
     later(s);
