@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "cli.h"
 #include "core/governor.h"
+#include "node/batches_check.h"
 #include "node/node_stores.h"
 #include "node/plan.h"
 
@@ -109,10 +110,15 @@ int cmd_check_config(struct cli *cli)
     if (!cli_load(cli, &config, &args))
         return cli->exit_code;
     print_given(&config);
-    if (check_plans(&config, &err) || plan_values_check(&config, &err)) {
+    uint32_t batches = 0;
+    if (check_plans(&config, &err) || plan_values_check(&config, &err) ||
+        batches_check(&config, &batches, &err)) {
         fflush(stdout);
         return cli_fail(&err);
     }
+    if (batches > 0)
+        printf("\n%sbatches%s: %" PRIu32 " in %s\n", cli_bold(stdout), cli_plain(stdout), batches,
+               config.batches);
     printf("\nthe configuration is good\n");
     return 0;
 }

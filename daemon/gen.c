@@ -91,6 +91,21 @@ static void print_man_options(const struct option_target *t)
     }
 }
 
+static void print_man_batches(void)
+{
+    printf(".SH POSTAGE BATCHES\n");
+    print_roff(
+        "A chunk is kept when its stamp is of a known batch and signed by that batch's owner. "
+        "Option batches names a file with one JSON array; each row has these five members "
+        "and no other:");
+    printf(".PP\n.nf\n[ { \"id\": \"64 hex digits\", \"owner\": \"40 hex digits\", \"depth\": 24,\n"
+           "    \"bucket_depth\": 16, \"immutable\": false } ]\n.fi\n.PP\n");
+    print_roff("2^depth stamps in 2^bucket_depth buckets. SIGHUP reads the file anew; a batch that "
+               "left it has expired, and its chunks are evicted. For a private network larder "
+               "overlay --key FILE --make --batch-depth DEPTH makes a key and prints such a table; "
+               "larder reserve upload stamps with it.");
+}
+
 static void print_man(const struct option_target *t)
 {
     printf(".TH LARDER 8 \"\" \"larder %s\" \"System Administration\"\n", LARDER_VERSION);
@@ -98,6 +113,7 @@ static void print_man(const struct option_target *t)
     printf(".SH SYNOPSIS\n.B larder\n.I command\n.RI [ flags ]\n");
     print_man_commands();
     print_man_options(t);
+    print_man_batches();
     printf(".SH SIGNALS\n");
     print_roff(
         "SIGHUP reads the configuration anew: any error keeps the old one. SIGTERM and SIGINT "

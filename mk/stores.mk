@@ -62,3 +62,14 @@ check-hascache: $(BUILD)/larder-bench
 soak::
 	$(MAKE) check-hascache HASCACHE_ENTRIES=100000000
 soak-tenth:: check-hascache
+
+CONTENT_MIB ?= 100
+
+## check-content  files into the reserve of a node of 256 MiB and out again, identical (CONTENT_MIB=1024 for all)
+.PHONY: check-content
+check-content: $(BUILD)/larder
+	tests/soak/content.sh $< $(CONTENT_MIB)
+
+soak::
+	$(MAKE) check-content CONTENT_MIB=1024
+soak-tenth:: check-content

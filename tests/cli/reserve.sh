@@ -142,7 +142,7 @@ is "a second upload heals what was lost of it" "$code $out" "0 $reference"
 run overlay --key stamp.key --batch-depth 16
 small=$(sed 's/.*"id": "\([0-9a-f]*\)".*/\1/' <<<"$out")
 echo "${out%]}, $(sed 's/^\[//' batches.json)" >both.json
-start one --swarm --batches="$scratch/both.json" --nonce="$nonce"
+start one --swarm --batches="$scratch/both.json" --nonce="$nonce" --storage-radius=1
 ok "a table of two" wait_for one.log "the table of batches is read batches=2"
 wait_for one.log " ready "
 head -c 20000000 /dev/urandom >random
@@ -162,6 +162,13 @@ run reserve list --data-dir="$scratch/one"
 is "all of them" "$(grep -c " $small " <<<"$out")" 0
 curl -s "$(sed -n 's/.*"http": "\(.*\)",*/\1/p' one/node.json)/metrics" >metrics
 ok "and counted" grep -q 'larder_reserve_evicted_total{evict_reason="expired"} [1-9]' metrics
+ok "the radius that was asked for" grep -q "^larder_reserve_radius 1$" metrics
+echo "[ {} ]" >both.json
+run check-config --data-dir="$scratch/one" --swarm --batches="$scratch/both.json"
+is "check-config knows a table that is none" "$code" 2
+ok "with its row" grep -q "row 1: id is missing" <<<"$err"
+run check-config --data-dir="$scratch/one" --swarm --batches="$scratch/batches.json"
+ok "and one that is good" grep -q "^batches: 1 in " <<<"$out"
 kill -TERM "$pid"
 ended "$pid"
 is "the node stops again" "$code" 0
