@@ -18,8 +18,17 @@ run() { "$program" "$1" "$dir/data" "$entries" "$chunks" "$memory"; }
 mkdir "$dir/data"
 run fill
 run build
+best=999999
+for _ in 1 2 3; do # the best of three: the machine may be busy
+    out=$(run image)
+    echo "$out"
+    ms=$(sed -n 's/.* from its image in \([0-9]*\) ms$/\1/p' <<<"$out")
+    [ "$ms" -ge "$best" ] || best=$ms
+done
+echo "image taken within $best ms, which must be below 1000"
+[ "$best" -lt 1000 ]
 rc=0
-{ run image; } 2>/dev/null || rc=$?
+{ run kill; } 2>/dev/null || rc=$?
 [ "$rc" -eq 137 ] || { echo "it was to end by SIGKILL and ended with $rc"; exit 1; }
 echo "killed; its image is not taken twice"
 run build
