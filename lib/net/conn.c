@@ -235,6 +235,7 @@ static bool small_write(struct conn *c, const uint8_t *data, size_t size)
         return false;
     }
     c->bytes_out += size;
+    metric_add(METRIC_p2p_sent_bytes_total, size);
     return true;
 }
 

@@ -31,7 +31,7 @@ struct dial_job {
     struct peer_id peer; /* len 0: whoever answers */
     bool urgent;
     struct dial_target *targets;
-    uint32_t count, room, running, backed_off;
+    uint32_t count, room, running, backed_off, too_private;
     bool last_was_ip6;
     struct list names; /* being looked up */
     uint32_t names_count;
@@ -153,6 +153,10 @@ static void job_fail(struct dial_job *job)
     if (!job->last.code && job->backed_off > 0)
         error_set(&job->last, ERR_UNREACHABLE,
                   "every address of the peer failed a short while ago");
+    if (!job->last.code && job->too_private > 0)
+        error_set(&job->last, ERR_UNREACHABLE,
+                  "no address of the peer can be dialed: loopback and private ranges are with "
+                  "allow-private-cidrs alone");
     if (!job->last.code)
         error_set(&job->last, ERR_UNREACHABLE, "no address of the peer can be dialed");
     job_end(job, &job->last, NULL);
@@ -232,8 +236,12 @@ static void target_add(struct dial_job *job, const struct multiaddr_target *from
     t.address.ip6 = from->host == MULTIADDR_IP6;
     t.address.port = from->port;
     memcpy(t.address.ip, from->value.data, from->value.size);
-    if (from->port == 0 || (!h->options.allow_private && address_is_private(&t.address)))
+    if (from->port == 0)
         return;
+    if (!h->options.allow_private && address_is_private(&t.address)) {
+        job->too_private++;
+        return;
+    }
     if (from->peer.len > 0 && job->peer.len > 0 && !peer_id_equal(&from->peer, &job->peer))
         return; /* somebody else's */
     if (job->peer.len == 0)

@@ -481,6 +481,26 @@ void stream_open_cancel(struct stream_open *req)
     }
 }
 
+void host_stats(const struct host *h, struct host_stats *out)
+{
+    const struct host_options *o = &h->options;
+    *out = (struct host_stats){ .half_open = h->half_open,
+                                .dialing = h->dials,
+                                .known_peers = addrbook_count(h->book),
+                                .queued_bytes = h->queued_bytes };
+    for (struct list *at = h->conns.next; at != &h->conns; at = at->next) {
+        const struct conn *c = container_of(at, struct conn, link_);
+        if (c->state != CONN_OPEN)
+            continue;
+        *(c->inbound ? &out->inbound : &out->outbound) += 1;
+        out->streams += c->mux.streams_in + c->mux.streams_out;
+    }
+    out->bound_bytes = (uint64_t)o->connections_max * LIMIT_P2P_CONNECTION_BYTES +
+                       (uint64_t)LIMIT_P2P_STREAMS_IN * LIMIT_P2P_STREAM_BYTES +
+                       (uint64_t)LIMIT_P2P_HALF_OPEN * LIMIT_P2P_HALF_OPEN_BYTES +
+                       o->tx_pool_bytes + o->rx_pool_bytes + o->rx_bytes_max;
+}
+
 void host_metrics(struct host *h)
 {
     int64_t hour = 0;

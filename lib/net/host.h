@@ -125,6 +125,12 @@ void host_disconnect(struct host *h, const struct peer_id *peer);
 void host_stream_remote(struct stream *s, struct writer *out);
 /* Does the peer say that it serves this row of protocols.def? False before identify has told. */
 bool host_peer_serves(const struct host *h, const struct peer_id *peer, unsigned protocol_row);
+struct host_stats {
+    uint32_t inbound, outbound, half_open, dialing, streams, known_peers;
+    uint64_t queued_bytes;
+    uint64_t bound_bytes; /* what connections, streams and their bytes may take at most */
+};
+void host_stats(const struct host *h, struct host_stats *out);
 void host_metrics(struct host *h); /* sets the gauges that stand in no counter's place */
 size_t host_peers(const struct host *h, struct host_peer *out, size_t max);
 

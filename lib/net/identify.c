@@ -2,7 +2,6 @@
 
 #include "base/mem.h"
 #include "codec/wire.h"
-#include "net/frame.h"
 #include "net/host_state.h"
 
 enum {
@@ -59,6 +58,8 @@ enum err identify_read(struct bytes message, struct identify_seen *seen, struct 
             seen->public_key = f.bytes;
         else if (wire_is(&r, &f, FIELD_OBSERVED, WIRE_BYTES))
             seen->observed = f.bytes;
+        else if (wire_is(&r, &f, FIELD_VERSION, WIRE_BYTES))
+            seen->version = f.bytes;
         else if (wire_is(&r, &f, FIELD_AGENT, WIRE_BYTES))
             seen->agent = f.bytes;
         else if (wire_is(&r, &f, FIELD_PROTOCOL, WIRE_BYTES) && seen->on_protocol)
@@ -134,14 +135,7 @@ static void answer_close(struct stream *s UNUSED, void *user, const struct error
 
 const struct stream_ops identify_ops = { answer_open, answer_data, answer_writable, answer_close };
 
-/* Asking, once per connection. */
-
-struct asking {
-    struct mem_owner *mem;
-    struct stream_open open;
-    struct frame_reader frames;
-    uint32_t messages;
-};
+/* What is made of an answer. */
 
 static void on_protocol(struct identify_seen *seen, struct bytes name)
 {
@@ -193,32 +187,32 @@ enum err identify_apply(struct conn *c, struct bytes message)
     return rc;
 }
 
+/* Asking. */
+
 static enum err on_message(struct frame_reader *fr, struct bytes message)
 {
-    struct asking *a = container_of(fr, struct asking, frames);
-    if (!LIMIT_CHECK(P2P_IDENTIFY_MESSAGES, ++a->messages))
+    struct identify_ask *a = container_of(fr, struct identify_ask, frames_);
+    if (!LIMIT_CHECK(P2P_IDENTIFY_MESSAGES, ++a->messages_))
         return ERR_LIMIT;
-    return identify_apply(stream_conn(fr->stream), message);
+    return a->on_message(a, message);
 }
 
 static size_t ask_data(struct stream *s, void *user, const uint8_t *bytes, size_t size)
 {
-    struct asking *a = user;
+    struct identify_ask *a = user;
     if (size > 0)
-        return frame_feed(&a->frames, bytes, size);
+        return frame_feed(&a->frames_, bytes, size);
     stream_finish(s);
     return 0;
 }
 
-static void ask_close(struct stream *s, void *user, const struct error *err UNUSED,
+static void ask_close(struct stream *s UNUSED, void *user, const struct error *err,
                       uint32_t code UNUSED)
 {
-    struct asking *a = user;
-    struct conn *c = stream_conn(s);
-    if (a->messages > 0 && c->state == CONN_OPEN)
-        host_conn_identified(c);
-    frame_close(&a->frames);
-    mem_free(a->mem, a);
+    struct identify_ask *a = user;
+    frame_close(&a->frames_);
+    a->stream_ = NULL;
+    a->cb(a, err);
 }
 
 static const struct stream_ops ask_ops = { NULL, ask_data, NULL, ask_close };
@@ -227,15 +221,63 @@ static const struct protocol ask_protocol = { .name = "/ipfs/id/1.0.0",
                                               .row = PROTOCOL_identify };
 static const struct protocol *const ask_choices[] = { &ask_protocol };
 
-static void on_opened(struct stream_open *req, struct stream *s, const struct error *err UNUSED)
+static void on_opened(struct stream_open *req, struct stream *s, const struct error *err)
 {
-    struct asking *a = container_of(req, struct asking, open);
+    struct identify_ask *a = container_of(req, struct identify_ask, open_);
     if (!s) {
-        mem_free(a->mem, a);
+        a->cb(a, err);
         return;
     }
-    a->frames.stream = s;
+    a->stream_ = a->frames_.stream = s;
     stream_deadline(s, LIMIT_P2P_IDENTIFY_MS);
+}
+
+static void ask_on(struct host *h, struct identify_ask *a, struct conn *c)
+{
+    assert(a->cb && a->on_message);
+    a->stream_ = NULL;
+    a->messages_ = 0;
+    a->frames_ = (struct frame_reader){ .owner = h->mem,
+                                        .max_bytes = LIMIT_P2P_IDENTIFY_BYTES,
+                                        .on_frame = on_message };
+    a->open_ = (struct stream_open){
+        .to = a->to, .conn = c, .choices = ask_choices, .count = 1, .user = a, .cb = on_opened
+    };
+    stream_open(h, &a->open_);
+}
+
+void identify_ask(struct host *h, struct identify_ask *a)
+{
+    ask_on(h, a, NULL);
+}
+
+void identify_ask_cancel(struct identify_ask *a)
+{
+    if (a->stream_)
+        stream_reset(a->stream_, 0);
+    else
+        stream_open_cancel(&a->open_);
+}
+
+/* Once per connection. The connection outlives its streams. */
+
+struct asking {
+    struct mem_owner *mem;
+    struct conn *conn;
+    struct identify_ask ask;
+};
+
+static enum err on_first_message(struct identify_ask *ask, struct bytes message)
+{
+    return identify_apply(container_of(ask, struct asking, ask)->conn, message);
+}
+
+static void on_first_done(struct identify_ask *ask, const struct error *err UNUSED)
+{
+    struct asking *a = container_of(ask, struct asking, ask);
+    if (ask->messages_ > 0 && a->conn->state == CONN_OPEN)
+        host_conn_identified(a->conn);
+    mem_free(a->mem, a);
 }
 
 void identify_start(struct conn *c)
@@ -245,11 +287,9 @@ void identify_start(struct conn *c)
     if (!a)
         return; /* a peer without a name is served all the same */
     a->mem = h->mem;
-    a->frames.owner = h->mem;
-    a->frames.max_bytes = LIMIT_P2P_IDENTIFY_BYTES;
-    a->frames.on_frame = on_message;
-    a->open = (struct stream_open){
-        .to = c->remote, .conn = c, .choices = ask_choices, .count = 1, .user = a, .cb = on_opened
-    };
-    stream_open(h, &a->open);
+    a->conn = c;
+    a->ask = (struct identify_ask){ .to = c->remote,
+                                    .on_message = on_first_message,
+                                    .cb = on_first_done };
+    ask_on(h, &a->ask, c);
 }

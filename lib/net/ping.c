@@ -117,6 +117,7 @@ static void ask_close(struct stream *s UNUSED, void *user, const struct error *e
 {
     struct ping *p = user;
     struct error wrong;
+    p->stream_ = NULL;
     if (p->have_ == PING_BYTES && !memcmp(p->in_, p->out_, PING_BYTES)) {
         finish(p, NULL);
         return;
@@ -141,6 +142,7 @@ static void on_opened(struct stream_open *req, struct stream *s, const struct er
         finish(p, err);
         return;
     }
+    p->stream_ = s;
     stream_deadline(s, LIMIT_P2P_PING_MS);
     stream_want_write(s);
 }
@@ -149,10 +151,19 @@ void ping(struct host *h, struct ping *p)
 {
     assert(p->cb);
     p->sent_ = p->done_ = false;
+    p->stream_ = NULL;
     p->have_ = 0;
     secret_random(p->out_, sizeof(p->out_));
     p->open_ = (struct stream_open){
         .to = p->to, .choices = ask_choices, .count = 1, .user = p, .cb = on_opened
     };
     stream_open(h, &p->open_);
+}
+
+void ping_cancel(struct ping *p)
+{
+    if (p->stream_)
+        stream_reset(p->stream_, 0);
+    else
+        stream_open_cancel(&p->open_);
 }

@@ -22,11 +22,13 @@ struct ping {
     ping_cb *cb;       /* in: err NULL: rtt_ns holds; the last call */
     uint64_t rtt_ns;   /* out */
     struct stream_open open_;
+    struct stream *stream_;
     uint64_t sent_ns_;
     uint8_t out_[PING_BYTES], in_[PING_BYTES];
     uint8_t have_;
     bool sent_, done_;
 };
 void ping(struct host *h, struct ping *p);
+void ping_cancel(struct ping *p); /* cb still comes */
 
 #endif

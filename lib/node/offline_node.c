@@ -7,6 +7,7 @@
 #include "node/client.h"
 #include "node/node_state.h"
 #include "node/node_stores.h"
+#include "node/p2p.h"
 #include "node/status.h"
 #include "node/swarm.h"
 
@@ -67,6 +68,14 @@ static void command_part_drain(struct node *n)
         node_hold(n, &n->offline->hold, "the command");
 }
 
+/* An address turns the host on; p2p.c does not listen when it runs for one command. */
+static void only_dial(struct config *c)
+{
+    static const char *any[] = { "/ip4/127.0.0.1/tcp/0" };
+    c->p2p_addr = (struct option_list){ any, 1 };
+    c->swarm = c->reprovide = false;
+}
+
 enum err offline_node_run(struct config *c, struct offline_command *command, struct error *err)
 {
     static char *no_env[] = { NULL };
@@ -78,9 +87,22 @@ enum err offline_node_run(struct config *c, struct offline_command *command, str
           admin_part_stop },
         { "command", command_part_start, NULL, command_part_drain, NULL, NULL },
     };
+    static const struct node_part dialing_parts[] = {
+        { "status", status_part_start, NULL, NULL, NULL, status_part_stop },
+        { "stores", stores_part_start, NULL, NULL, NULL, stores_part_stop },
+        { "libp2p", p2p_part_start, NULL, p2p_part_drain, p2p_part_cancel, p2p_part_stop },
+        { "control socket", admin_part_start, NULL, admin_part_drain, admin_part_cancel,
+          admin_part_stop },
+        { "command", command_part_start, NULL, command_part_drain, NULL, NULL },
+    };
     struct offline_node o = { .command = command };
     struct config_args args = { .argv = no_env, .envp = no_env };
-    const struct node_options options = { c, &args, parts, ARRAY_SIZE(parts) };
+    struct node_options options = { c, &args, parts, ARRAY_SIZE(parts) };
+    if (command->dials) {
+        options.parts = dialing_parts;
+        options.parts_count = ARRAY_SIZE(dialing_parts);
+        only_dial(c);
+    }
     if (c->given_[OPTION_ID_log_level].source == OPTION_DEFAULT)
         c->log_level = LOG_LEVEL_WARNING;
     c->read_workers++; /* the client has one for itself */

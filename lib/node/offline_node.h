@@ -15,6 +15,7 @@ struct config;
 struct offline_command {
     const char *const *words; /* as for client_run */
     bool repair;              /* the reserve is opened for a repair */
+    bool dials;               /* a libp2p host that does not listen, and no reserve */
     int exit_code;            /* out */
 };
 /* The configuration is changed: it says less and has a reader more. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/units.h"
 #include "codec/json.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -56,7 +57,17 @@ static void write_section(struct status_section *s, struct json_writer *w)
     for (size_t i = 0; address_text(p, i, address, sizeof(address), NULL); i++)
         json_put_text(w, NULL, address);
     json_array_end(w);
-    json_put_uint(w, "connections", host_connections(p->host));
+    struct host_stats st;
+    host_stats(p->host, &st);
+    json_put_uint(w, "connections", st.inbound + st.outbound);
+    json_put_uint(w, "connections_inbound", st.inbound);
+    json_put_uint(w, "connections_half_open", st.half_open);
+    json_put_uint(w, "connections_limit", LIMIT_P2P_CONNECTIONS);
+    json_put_uint(w, "dialing", st.dialing);
+    json_put_uint(w, "streams", st.streams);
+    json_put_uint(w, "queued_bytes", st.queued_bytes);
+    json_put_uint(w, "bound_bytes", st.bound_bytes);
+    json_put_uint(w, "known_peers", st.known_peers);
 }
 
 static void collect(struct metrics_collector *c)
@@ -105,6 +116,10 @@ static enum err addresses_tell(struct p2p *p, struct error *err)
     else if (told == 0) /* some peers wait long for an address of ours */
         log_warning("peers are told no address of ours: set p2p-announce (private and loopback "
                     "addresses count with allow-private-cidrs alone)");
+    struct host_stats st;
+    host_stats(p->host, &st);
+    log_info("libp2p takes at most %s for connections, streams and what they hold",
+             units_size_about(st.bound_bytes).text);
     char id[PEER_ID_TEXT_MAX];
     enum err rc =
         facts_set_text(p->node->facts, "peer_id", peer_id_to_text(host_id(p->host), id), err);
@@ -127,7 +142,8 @@ enum err p2p_part_start(struct node *n, struct error *err)
                                           .agent = AGENT,
                                           .allow_private = c->allow_private_cidrs };
     rc = rc ? rc : host_create(&p->host, &options, err);
-    rc = rc ? rc : each_address(p, &c->p2p_addr, host_listen, err);
+    if (!n->offline)
+        rc = rc ? rc : each_address(p, &c->p2p_addr, host_listen, err);
     rc = rc ? rc : each_address(p, &c->p2p_announce, host_announce, err);
     rc = rc ? rc : addresses_tell(p, err);
     if (rc)

@@ -8,9 +8,11 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "net/http_server.h"
+#include "node/admin_text.h"
 #include "node/auth.h"
 #include "node/facts.h"
 #include "node/node_state.h"
+#include "node/p2p_peers.h"
 #include "node/status.h"
 
 #define TEXT "text/plain; charset=utf-8"
@@ -83,6 +85,23 @@ static void get_status(struct scrape *s, struct http_request *req)
     mem_free(s->mem, buf);
 }
 
+static void get_peers(struct scrape *s, struct http_request *req)
+{
+    struct error err = { ERR_OK, "" };
+    struct admin_text *t = mem_try_alloc(s->mem, sizeof(*t) + LIMIT_PEERS_TEXT_BYTES);
+    enum err rc = t ? ERR_OK : (enum err)mem_refused(s->mem, LIMIT_PEERS_TEXT_BYTES, &err);
+    if (!rc) {
+        t->at = t->size = 0;
+        t->room = LIMIT_PEERS_TEXT_BYTES;
+        rc = p2p_peers_json(s->node, s->mem, t, &err);
+    }
+    if (rc)
+        answer(req, rc == ERR_UNREACHABLE ? 404 : 503, err.text);
+    else
+        http_answer_text(req, 200, "application/json", t->text, t->size);
+    mem_free(s->mem, t);
+}
+
 static void post_reload(struct scrape *s, struct http_request *req)
 {
     reload_start(s->node);
@@ -93,9 +112,9 @@ static const struct route {
     const char *method, *path;
     void (*run)(struct scrape *s, struct http_request *req);
 } routes[] = {
-    { "GET", "/metrics", get_metrics },        { "GET", "/healthz", get_healthz },
-    { "GET", "/readyz", get_readyz },          { "GET", "/api/v1/status", get_status },
-    { "POST", "/api/v1/reload", post_reload },
+    { "GET", "/metrics", get_metrics },    { "GET", "/healthz", get_healthz },
+    { "GET", "/readyz", get_readyz },      { "GET", "/api/v1/status", get_status },
+    { "GET", "/api/v1/peers", get_peers }, { "POST", "/api/v1/reload", post_reload },
 };
 
 /* ---- who may ask ---- */
@@ -144,7 +163,8 @@ static void handle(void *ctx, struct http_request *req)
         other = r;
     }
     if (!other) {
-        answer(req, 404, "There is /metrics, /healthz, /readyz and /api/v1/status.\n");
+        answer(req, 404,
+               "There is /metrics, /healthz, /readyz, /api/v1/status and /api/v1/peers.\n");
         return;
     }
     http_answer_header(req, "Allow", !strcmp(other->method, "GET") ? "GET, HEAD" : other->method);
