@@ -160,6 +160,16 @@ static void print_progress(void *ctx UNUSED, const struct backup_progress *now)
         print_restored(NULL, now->store, now->records, now->bytes);
 }
 
+/* What is there is backed up, whatever the configuration at hand turns on. */
+static void enable_found(struct offline *o)
+{
+    char path[PATH_MAX];
+    for (uint32_t i = 0; i < o->count; i++) {
+        snprintf(path, sizeof(path), "%s/%s", o->config->data_dir, o->rows[i].name);
+        o->rows[i].enabled |= !access(path, F_OK);
+    }
+}
+
 static enum err stores_start(struct offline_stores *s, struct offline *o, struct error *err)
 {
     const struct work_options work = { 2, 1, mem_arena_stores_enter };
@@ -170,6 +180,7 @@ static enum err stores_start(struct offline_stores *s, struct offline *o, struct
         .rows = o->rows,
         .count = o->count,
     };
+    enable_found(o);
     enum err rc = loop_create(&s->loop, err);
     if (!rc)
         rc = work_pool_create(&s->work, s->loop, &work, err);

@@ -1,0 +1,51 @@
+#!/bin/bash
+# A backup of a node with a reserve, running and stopped, restored elsewhere: every chunk is read
+# from the copy.
+# shellcheck disable=SC2154 # tap.sh sets them
+. "$(dirname "$0")/tap.sh"
+
+cd "$scratch" || exit 1
+run overlay --key stamp.key --make
+run overlay --key stamp.key --batch-depth 22
+echo "$out" >batches.json
+batch=$(sed 's/.*"id": "\([0-9a-f]*\)".*/\1/' batches.json)
+swarm=(--swarm --batches="$scratch/batches.json")
+mkdir tree
+cp "$root"/lib/store/*.c tree
+
+start one "${swarm[@]}"
+ok "a node with a reserve" wait_for "$scratch/one.log" " ready "
+run reserve upload "$scratch/tree" --batch "$batch" --stamp-key stamp.key --data-dir="$scratch/one"
+is "a folder goes in" "$code" 0
+reference=$out
+run reserve list --data-dir="$scratch/one"
+entries=$(sort <<<"$out")
+ok "entries" test "$(wc -l <<<"$entries")" -gt 100
+run backup "$scratch/online" --data-dir="$scratch/one"
+is "a backup of the running node" "$code $err" "0 "
+ok "says what it did with the bodies" grep -qE "^reserve-bodies: [0-9]+ records, .*, done$" <<<"$out"
+kill -TERM "$pid"
+ended "$pid"
+run backup "$scratch/offline" --data-dir="$scratch/one" # no word of swarm: what is there counts
+is "a backup without a node" "$code $err" "0 "
+ok "has the same bodies" cmp "$scratch/online/reserve-bodies.records" "$scratch/offline/reserve-bodies.records"
+
+for copy in online offline; do
+    run restore "$scratch/$copy" --data-dir="$scratch/from-$copy"
+    is "restored from $copy" "$code $err" "0 "
+    cp one/swarm-key one/swarm-nonce "from-$copy"
+    start "from-$copy" "${swarm[@]}"
+    ok "the copy starts" wait_for "$scratch/from-$copy.log" " ready "
+    run reserve list --data-dir="$scratch/from-$copy"
+    ok "the same entries" test "$(sort <<<"$out")" == "$entries"
+    run reserve verify --data-dir="$scratch/from-$copy"
+    is "every body is what its address says" "$code" 0
+    run reserve download "$reference" -o "$scratch/out-$copy" --data-dir="$scratch/from-$copy"
+    is "and the folder comes out" "$code" 0
+    ok "as it went in" diff -r tree "out-$copy"
+    kill -TERM "$pid"
+    ended "$pid"
+done
+run restore "$scratch/online" --data-dir="$scratch/one"
+is "not over a reserve that is there" "$code" 1
+done_testing
