@@ -182,7 +182,7 @@ static void peer_ask(struct puller_peer *peer)
         return;
     }
     struct stream *s =
-        p->options.open(p->options.ctx, &peer->id, &pullsync_cursors_protocol, &peer->cursors);
+        p->options.open(p->options.ctx, &peer->id, pullsync_cursors_protocol(), &peer->cursors);
     if (s)
         pullsync_cursors_opened(&peer->cursors, s);
     else

@@ -55,7 +55,7 @@ static void run_begin(struct puller_bin *b, uint64_t start, bool live)
     pullsync_client_start(&run->client);
     if (p->options.open) {
         struct stream *s =
-            p->options.open(p->options.ctx, &b->peer->id, &pullsync_client_protocol, &run->client);
+            p->options.open(p->options.ctx, &b->peer->id, pullsync_client_protocol(), &run->client);
         if (s)
             pullsync_client_opened(&run->client, s);
         else

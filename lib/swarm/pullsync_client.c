@@ -11,6 +11,7 @@
 #include "swarm/pullsync_session.h"
 
 #include "base/mem.h"
+#include "net/protocols.h"
 #include "swarm/headers.h"
 
 typedef enum step step_fn(struct pullsync_client *c, const struct event *ev, struct error *err);
@@ -559,8 +560,13 @@ static void client_close(struct stream *s UNUSED, void *user, const struct error
 }
 
 static const struct stream_ops client_ops = { NULL, client_data, client_writable, client_close };
-const struct protocol pullsync_client_protocol = { .name = PULLSYNC_PAGES, .ops = &client_ops };
-static const struct protocol *const choices[] = { &pullsync_client_protocol };
+static struct protocol ask;
+static const struct protocol *const choices[] = { &ask };
+
+const struct protocol *pullsync_client_protocol(void)
+{
+    return &ask;
+}
 
 /* --- life ------------------------------------------------------------------------------------ */
 
@@ -621,6 +627,8 @@ void pullsync_env_init(struct pullsync_env *env, uint32_t rate)
 {
     uint64_t offers = env->mem->share_bytes / (8 * (uint64_t)LIMIT_PULLSYNC_MESSAGE_BYTES);
     offers = MAX(offers, (uint64_t)LIMIT_PULLSYNC_OFFERS_MIN);
+    protocol_init(&ask, PROTOCOL_pullsync, &client_ops, NULL);
+    ask.rx_queue_bytes_max = 0; /* the row's is for those who ask; offers and chunks are larger */
     inflight_init(&env->inflight, env->loop);
     pull_rate_init(&env->rate, env->loop, rate);
     sem_start(&env->offers, env->loop, (uint32_t)MIN(offers, (uint64_t)LIMIT_PULLSYNC_OFFERS));

@@ -103,7 +103,7 @@ bool pullsync_client_busy(const struct pullsync_client *c);
 /* For tests, where there is no host: the stream that c talks on. */
 void pullsync_client_opened(struct pullsync_client *c, struct stream *s);
 void pullsync_client_refused(struct pullsync_client *c); /* there is no stream to be had */
-extern const struct protocol pullsync_client_protocol;
+const struct protocol *pullsync_client_protocol(void);   /* after pullsync_env_init */
 
 void pullsync_env_init(struct pullsync_env *env, uint32_t rate); /* fields are set */
 void pullsync_env_end(struct pullsync_env *env);

@@ -1,5 +1,6 @@
 #include "swarm/pullsync_cursors.h"
 
+#include "net/protocols.h"
 #include "swarm/headers.h"
 
 static void on_done(struct deferred *d)
@@ -93,8 +94,14 @@ static void cursors_close(struct stream *s UNUSED, void *user, const struct erro
 }
 
 static const struct stream_ops ops = { NULL, cursors_data, cursors_writable, cursors_close };
-const struct protocol pullsync_cursors_protocol = { .name = PULLSYNC_CURSORS, .ops = &ops };
-static const struct protocol *const choices[] = { &pullsync_cursors_protocol };
+static struct protocol ask;
+static const struct protocol *const choices[] = { &ask };
+
+const struct protocol *pullsync_cursors_protocol(void)
+{
+    protocol_init(&ask, PROTOCOL_pullsync_cursors, &ops, NULL);
+    return &ask;
+}
 
 void pullsync_cursors_opened(struct pullsync_cursors *c, struct stream *s)
 {
@@ -121,6 +128,7 @@ void pullsync_cursors_ask(struct host *h, struct pullsync_cursors *c, const stru
 {
     assert(c->cb && !c->done_);
     c->opening_ = true;
+    (void)pullsync_cursors_protocol();
     c->open_ = (struct stream_open){
         .to = *peer, .choices = choices, .count = 1, .user = c, .cb = on_open
     };

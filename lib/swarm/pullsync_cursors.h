@@ -28,6 +28,6 @@ void pullsync_cursors_ask(struct host *h, struct pullsync_cursors *c, const stru
 void pullsync_cursors_cancel(struct pullsync_cursors *c); /* cb still comes */
 /* For tests without a host: c->loop, mem and cb are set. */
 void pullsync_cursors_opened(struct pullsync_cursors *c, struct stream *s);
-extern const struct protocol pullsync_cursors_protocol;
+const struct protocol *pullsync_cursors_protocol(void);
 
 #endif

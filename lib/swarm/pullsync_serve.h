@@ -29,7 +29,7 @@ struct serve_peer {
 
 struct pullsync_server {
     struct pullsync_server_options options;
-    struct protocol pages_protocol, cursors_protocol;
+    struct protocol pages_protocol, cursors_protocol; /* for tests; the host has its own */
     struct pages *pages;
     struct list sessions, cursor_sessions, rooms; /* rooms: wait for a delivery's buffer */
     struct list peers[SERVE_PEER_BUCKETS];

@@ -1,5 +1,6 @@
 /* Life of the server, the stream `cursors`, and what each peer may get. */
 #include "base/mem.h"
+#include "net/protocols.h"
 #include "swarm/headers.h"
 #include "swarm/pullsync_serve.h"
 
@@ -245,19 +246,12 @@ static void collect(struct metrics_collector *c)
 static enum err protocols_register(struct pullsync_server *server, struct error *err)
 {
     struct host *host = server->options.host;
-    server->pages_protocol =
-        (struct protocol){ .name = PULLSYNC_PAGES,
-                           .ops = &serve_ops,
-                           .ctx = server,
-                           .in_per_peer_max = LIMIT_PULLSYNC_STREAMS_PER_PEER,
-                           .in_max = LIMIT_P2P_STREAMS_IN,
-                           .rx_queue_bytes_max = LIMIT_PULLSYNC_REQUEST_BYTES };
-    server->cursors_protocol = server->pages_protocol;
-    server->cursors_protocol.name = PULLSYNC_CURSORS;
-    server->cursors_protocol.ops = &cursors_ops;
-    server->cursors_protocol.in_per_peer_max = LIMIT_PULLSYNC_CURSORS_PER_PEER;
-    enum err rc = host ? host_register(host, &server->pages_protocol, err) : ERR_OK;
-    return rc || !host ? rc : host_register(host, &server->cursors_protocol, err);
+    protocol_init(&server->pages_protocol, PROTOCOL_pullsync, &serve_ops, server);
+    protocol_init(&server->cursors_protocol, PROTOCOL_pullsync_cursors, &cursors_ops, server);
+    if (!host)
+        return ERR_OK;
+    enum err rc = host_serve(host, PROTOCOL_pullsync, &serve_ops, server, err);
+    return rc ? rc : host_serve(host, PROTOCOL_pullsync_cursors, &cursors_ops, server, err);
 }
 
 enum err pullsync_server_create(struct pullsync_server **out,

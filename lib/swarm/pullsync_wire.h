@@ -20,9 +20,6 @@
 #include "codec/wire.h"
 #include "store/reserve.h"
 
-#define PULLSYNC_CURSORS "/swarm/pullsync/1.4.0/cursors"
-#define PULLSYNC_PAGES "/swarm/pullsync/1.4.0/pullsync"
-
 enum {
     PULLSYNC_WANT_BYTES = LIMIT_RESERVE_PAGE_CHUNKS / 8, /* bits of the largest offer */
     PULLSYNC_ENTRY_BYTES = 104,                          /* one Chunk in an Offer, as we write it */

@@ -61,7 +61,7 @@ static const struct protocol reset_protocol = { .name = "reset", .ops = &reset_o
 static struct stream *open_stream(void *ctx UNUSED, const struct peer_id *peer,
                                   const struct protocol *p, void *user)
 {
-    bool pages = p == &pullsync_client_protocol;
+    bool pages = p == pullsync_client_protocol();
     opened += pages;
     struct stream_mem_options o = { .loop = bed.loop,
                                     .mem = bed.streams,

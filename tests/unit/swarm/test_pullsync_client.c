@@ -86,7 +86,7 @@ static void pull_start(struct pull *p, uint8_t bin, uint64_t start, const struct
     pullsync_client_start(&p->c);
     struct stream_mem_options o = { .loop = bed.loop,
                                     .mem = bed.streams,
-                                    .protocol = &pullsync_client_protocol,
+                                    .protocol = pullsync_client_protocol(),
                                     .dialer_user = &p->c,
                                     .dialer = { 1, { 1 } },
                                     .listener = { 1, { 2 } },
@@ -240,7 +240,8 @@ enum spoil {
     SPOIL_UNASKED,
     SPOIL_TWICE,
     SPOIL_BATCH,
-    SPOIL_NO_STAMP
+    SPOIL_NO_STAMP,
+    SPOIL_OTHER
 };
 
 /* Offers chunks first.. of bin 0; the one at `at` is spoiled. */
@@ -258,6 +259,8 @@ static void script_prepare(uint32_t first, uint32_t count, uint32_t at, enum spo
             memset(c.id.batch, 0xee, 32);
             stamp_hash(c.id.stamp_hash, c.stamp);
         }
+        if (i == at && spoil == SPOIL_OTHER)
+            c.id.stamp_hash[0] ^= 1;
         pullsync_offer_entry(writer_reserve(&o, PULLSYNC_ENTRY_BYTES), &c.id);
         if (i == at && spoil == SPOIL_DATA)
             c.data[20] ^= 1;
@@ -291,6 +294,7 @@ static const struct {
     { "a changed stamp", SPOIL_STAMP, PULLSYNC_BAD_PROOF, PULLSYNC_REFUSALS },
     { "data too short", SPOIL_SHORT, PULLSYNC_MALFORMED, PULLSYNC_REFUSALS },
     { "a stamp too short", SPOIL_NO_STAMP, PULLSYNC_MALFORMED, PULLSYNC_REFUSALS },
+    { "another stamp than was offered", SPOIL_OTHER, PULLSYNC_OTHER_STAMP, PULLSYNC_REFUSALS },
     { "an empty delivery", SPOIL_MISSING, PULLSYNC_MISSING, PULLSYNC_REFUSALS },
     { "a chunk nobody asked for", SPOIL_UNASKED, PULLSYNC_UNASKED, PULLSYNC_MISSING },
     { "a chunk that has come before", SPOIL_TWICE, PULLSYNC_UNASKED, PULLSYNC_MISSING },
