@@ -65,7 +65,7 @@ soak-tenth:: check-hascache
 
 CONTENT_MIB ?= 100
 
-## check-content  files into the reserve of a node of 256 MiB and out again, identical (CONTENT_MIB=1024 for all)
+## check-content  files into the reserve of a node of 512 MiB and out again, identical (CONTENT_MIB=1024 for all)
 .PHONY: check-content
 check-content: $(BUILD)/larder
 	tests/soak/content.sh $< $(CONTENT_MIB)

@@ -7,6 +7,7 @@
 
 #include "base/hex.h"
 #include "base/mem.h"
+#include "base/units.h"
 
 enum { MANIFEST_SLICE = 24 }; /* chunks that are hashed in one turn of the loop */
 #define INDEX_DOCUMENT "index.html"
@@ -257,6 +258,12 @@ static enum err add_to_manifest(struct upload *u, struct error *err)
                                       pairs, ARRAY_SIZE(pairs), err);
     if (!rc && !strcmp(path, INDEX_DOCUMENT))
         rc = manifest_writer_set_root(&u->manifest, &index, 1, err);
+    if (rc == ERR_BUDGET)
+        rc = error_set(err, ERR_BUDGET,
+                       "a directory of %" PRIu32 " files takes more memory than '%s' may have "
+                       "(%s at most): more for option memory, or fewer files",
+                       u->tree.files, u->options.mem->row.name,
+                       units_size_about(u->options.mem->ceiling_bytes).text);
     return rc;
 }
 
@@ -329,12 +336,12 @@ static void end_if_quiet(struct upload *u)
 static void on_turn(struct deferred *d)
 {
     struct upload *u = container_of(d, struct upload, turn);
-    bool full = u->filling->count == LIMIT_RESERVE_PAGE_CHUNKS ||
-                (u->phase == UPLOAD_MADE && u->filling->count > 0);
     if (u->failed.code || u->canceled || work_pending(&u->fill)) {
         end_if_quiet(u);
         return;
     }
+    bool full = u->filling->count == LIMIT_RESERVE_PAGE_CHUNKS ||
+                (u->phase == UPLOAD_MADE && u->filling->count > 0);
     if (full && !u->store_out) {
         struct upload_page *page = u->filling;
         u->filling = u->storing;

@@ -46,7 +46,7 @@ END
 run overlay --key "$scratch/key" --make >"$scratch/out"
 run overlay --key "$scratch/key" --batch-depth 24 >"$scratch/batches.json"
 batch=$(sed 's/.*"id": "\([0-9a-f]*\)".*/\1/' "$scratch/batches.json")
-env -i HOME="$scratch" "$larder" start --data-dir="$scratch/node" --http-addr= --memory=256MiB --swarm \
+env -i HOME="$scratch" "$larder" start --data-dir="$scratch/node" --http-addr= --memory=512MiB --swarm \
     --batches="$scratch/batches.json" 2>"$scratch/log" &
 pid=$!
 for _ in $(seq 200); do
@@ -80,8 +80,8 @@ bytes=$(stat -c %s "$scratch/file")
 round file "$scratch/file"
 run reserve verify || fail "an entry is not sound"
 peak=$(awk '/^VmHWM/ { hwm = $2 } /^RssFile/ { file = $2 } END { printf "%d", (hwm - file) / 1024 }' "/proc/$pid/status")
-echo "{\"figure\": \"content memory\", \"setting_mib\": 256, \"anonymous_peak_mib\": $peak}"
-[ "$peak" -le 256 ] || fail "$peak MiB under a setting of 256"
+echo "{\"figure\": \"content memory\", \"setting_mib\": 512, \"anonymous_peak_mib\": $peak}"
+[ "$peak" -le 512 ] || fail "$peak MiB under a setting of 512"
 kill -TERM "$pid"
 wait "$pid" || fail "the node's end"
 pid=
