@@ -1,4 +1,4 @@
-## demo           install what is needed, build, run a node from start to stop, and show it
+## demo           install what is needed, build, run two nodes and sync a directory; DEMO_DIR=, DEMO_EXIT=1
 .PHONY: demo
 demo: deps
 	@$(MAKE) --no-print-directory all

@@ -32,3 +32,15 @@ $(BUILD)/interop/bee-peer: $(wildcard tests/interop/bee/*.go tests/interop/bee/g
 .PHONY: interop-bee
 interop-bee: $(BUILD)/interop/bee-peer $(BUILD)/larder
 	prove -v --exec python3 tests/interop/bee/run.py :: $(BUILD)/interop/bee-peer $(BUILD)/larder $(BEE_CASES)
+
+# CI has a tenth of these rounds of SIGKILL, in interop-bee.
+.PHONY: interop-bee-long
+interop-bee-long: $(BUILD)/interop/bee-peer $(BUILD)/larder
+	prove -v --exec python3 tests/interop/bee/run.py :: --scale 10 $(BUILD)/interop/bee-peer $(BUILD)/larder case_crash
+soak:: interop-bee-long
+
+## bench-bee      bee and larder side by side, BEE_BENCH_CHUNKS= full chunks: one JSON object a figure
+BEE_BENCH_CHUNKS ?= 100000
+.PHONY: bench-bee
+bench-bee: $(BUILD)/interop/bee-peer $(BUILD)/larder
+	@tests/interop/bee/bench.py $(BUILD)/interop/bee-peer $(BUILD)/larder --chunks $(BEE_BENCH_CHUNKS)

@@ -13,8 +13,8 @@ echo "== a Debian 12 tree with make and git"
 tests/fresh/tree.sh "$work/tree" make git
 git clone -q --no-local . "$work/tree/src/larder"
 
-# The network settings of this machine, and nothing else of its environment.
-environment=(HOME=/tmp LANG=C.UTF-8 TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin)
+# The network settings of this machine, and nothing else of its environment; the demo ends by itself.
+environment=(HOME=/tmp LANG=C.UTF-8 TERM=dumb DEMO_EXIT=1 PATH=/usr/sbin:/usr/bin:/sbin:/bin)
 for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
     [ -z "${!name:-}" ] || environment+=("$name=${!name}")
 done

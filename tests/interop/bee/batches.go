@@ -65,6 +65,18 @@ func runBatches(names []string) error {
 	return err
 }
 
+// runStampKey prints the id of a batch and the key that stamps for it.
+func runStampKey(names []string) error {
+	for _, name := range names {
+		key, err := crypto.EncodeSecp256k1PrivateKey(batchKey(name))
+		if err != nil {
+			return err
+		}
+		fmt.Println(hex.EncodeToString(batchID(name)), hex.EncodeToString(key))
+	}
+	return nil
+}
+
 // batchTable stands where a bee has what it learnt from the chain.
 type batchTable struct {
 	postage.NoOpBatchStore

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/ethersphere/bee/v2/pkg/file/joiner"
+	"github.com/ethersphere/bee/v2/pkg/file/redundancy"
 	"github.com/ethersphere/bee/v2/pkg/p2p"
 	"github.com/ethersphere/bee/v2/pkg/swarm"
 	ma "github.com/multiformats/go-multiaddr"
@@ -39,6 +42,8 @@ func (n *node) run(ctx context.Context, c *command) (any, error) {
 		return n.connect(ctx, c.Address)
 	case "peers":
 		return n.peers(), nil
+	case "read":
+		return n.read(ctx, c.Reference, c.File)
 	case "pull":
 		n.puller.Start(context.Background())
 		return nil, nil
@@ -82,6 +87,25 @@ func (n *node) connect(ctx context.Context, address string) (any, error) {
 		return nil, err
 	}
 	return map[string]any{"overlay": peer.Overlay.String(), "seconds": seconds}, nil
+}
+
+// read joins a file from what is in the store.
+func (n *node) read(ctx context.Context, reference, path string) (any, error) {
+	address, err := swarm.ParseHexAddress(reference)
+	if err != nil {
+		return nil, err
+	}
+	chunks := n.db.ChunkStore()
+	reader, size, err := joiner.New(ctx, chunks, nil, address, redundancy.NONE)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(file, reader)
+	return size, errors.Join(err, file.Close())
 }
 
 func (n *node) peers() any {

@@ -10,18 +10,19 @@ import (
 
 // command is one line of input: {"do": NAME, "id": ANY, ...}.
 type command struct {
-	Do      string     `json:"do"`
-	ID      any        `json:"id"`
-	Address string     `json:"address"` // a multiaddr
-	Peer    string     `json:"peer"`    // an overlay
-	Bin     uint8      `json:"bin"`
-	Start   uint64     `json:"start"`
-	File    string     `json:"file"`
-	Kind    string     `json:"kind"`
-	Count   int        `json:"count"`
-	Seconds float64    `json:"duration"`
-	Gen     genRequest `json:"gen"`
-	Fault   fault      `json:"fault"`
+	Do        string     `json:"do"`
+	ID        any        `json:"id"`
+	Address   string     `json:"address"` // a multiaddr
+	Peer      string     `json:"peer"`    // an overlay
+	Bin       uint8      `json:"bin"`
+	Start     uint64     `json:"start"`
+	File      string     `json:"file"`
+	Reference string     `json:"reference"`
+	Kind      string     `json:"kind"`
+	Count     int        `json:"count"`
+	Seconds   float64    `json:"duration"`
+	Gen       genRequest `json:"gen"`
+	Fault     fault      `json:"fault"`
 }
 
 // serveCommands answers until the input ends or "quit" is read. Commands run side by side.

@@ -1,4 +1,5 @@
 """Cases: each runs in a folder of its own, against peers that are ended with it, and says what it saw."""
+import glob
 import os
 import shutil
 import subprocess
@@ -126,10 +127,8 @@ def run(programs, scale, names, keep):
 
 
 def print_logs(directory):
-    for folder, _, files in os.walk(directory):
-        for name in files:
-            if name == "log" or name.endswith(".log") and "localstore" not in folder and "statestore" not in folder:
-                path = os.path.join(folder, name)
-                with open(path, encoding="utf-8", errors="replace") as log:
-                    for line in log.readlines()[-12:]:
-                        print(f"#   {os.path.relpath(path, directory)}: {line.rstrip()}")
+    """The last lines that each peer logged."""
+    for path in sorted(glob.glob(directory + "/*.log") + glob.glob(directory + "/*/log")):
+        with open(path, encoding="utf-8", errors="replace") as log:
+            for line in log.readlines()[-12:]:
+                print(f"#   {os.path.relpath(path, directory)}: {line.rstrip()}")

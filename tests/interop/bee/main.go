@@ -3,6 +3,7 @@
 //
 //	node       a node; one JSON command a line in, one JSON answer a line out
 //	batches    prints the table of the batches named, in the form larder reads
+//	stamp-key  prints the id of a batch and the key of its owner
 //	reference  prints the reference bee's splitter gives to a file or a directory
 //	peers      many scripted peers in one process: parked streams and what a bad peer does
 package main
@@ -16,11 +17,12 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fatal("usage: bee-peer node|batches|reference|peers ...")
+		fatal("usage: bee-peer node|batches|stamp-key|reference|peers ...")
 	}
 	run, ok := map[string]func([]string) error{
 		"node":      runNode,
 		"batches":   runBatches,
+		"stamp-key": runStampKey,
 		"reference": runReference,
 		"peers":     runPeers,
 	}[os.Args[1]]

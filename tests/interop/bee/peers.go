@@ -32,6 +32,7 @@ type scripted struct {
 	p2p     *libp2p.Service
 	overlay swarm.Address
 	target  swarm.Address // the node under test
+	dialled []ma.Multiaddr
 	server  badServer
 }
 
@@ -159,7 +160,8 @@ func (c *crowd) connect(ctx context.Context, address string) (any, error) {
 	errs := make([]error, len(c.peers))
 	for i, peer := range c.peers {
 		wg.Go(func() {
-			other, err := peer.p2p.Connect(ctx, []ma.Multiaddr{underlay})
+			peer.dialled = []ma.Multiaddr{underlay}
+			other, err := peer.p2p.Connect(ctx, peer.dialled)
 			if err == nil {
 				peer.target = other.Overlay
 			}
@@ -249,6 +251,9 @@ func (c *crowd) openAtRate(ctx context.Context, perSecond int, duration time.Dur
 				stream, err := peer.get(ctx, 0, 1<<40)
 				if err != nil {
 					refused.Add(1)
+					if w < len(c.peers) { // shown out: it comes back
+						_, _ = peer.p2p.Connect(ctx, peer.dialled)
+					}
 					continue
 				}
 				opened.Add(1)

@@ -5,7 +5,12 @@ import sys
 
 import harness
 import case_bee
+import case_crash
+import case_hostile
+import case_pull
+import case_serve
 
+assert case_bee and case_crash and case_hostile and case_pull and case_serve
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
