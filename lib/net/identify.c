@@ -210,6 +210,8 @@ static void ask_close(struct stream *s UNUSED, void *user, const struct error *e
                       uint32_t code UNUSED)
 {
     struct identify_ask *a = user;
+    if (err && err->code == ERR_TOO_LARGE)
+        LIMIT_HIT(P2P_IDENTIFY_BYTES);
     frame_close(&a->frames_);
     a->stream_ = NULL;
     a->cb(a, err);

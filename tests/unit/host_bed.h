@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "net/host.h"
 
-enum { HOSTS_HOSTS_MAX = 4, HOSTS_DNS_RECORDS = 160 };
+enum { HOSTS_MAX = 6 };
 
 /* A DNS server on a port of its own. What it was not told it answers with NXDOMAIN. */
 struct hosts_record {
@@ -23,8 +23,8 @@ struct hosts {
     struct loop *loop;
     struct mem_plan *plan;
     struct mem_owner *mem;
-    struct peer_secret ids[HOSTS_HOSTS_MAX];
-    struct host *hosts[HOSTS_HOSTS_MAX];
+    struct peer_secret ids[HOSTS_MAX];
+    struct host *hosts[HOSTS_MAX];
     int count, closing;
     uv_timer_t guard, hand; /* the hand moves a clock that was turned */
     uv_udp_t dns;

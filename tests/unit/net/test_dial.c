@@ -94,6 +94,54 @@ TEST(an_address_that_failed_is_left_alone_for_a_while)
     hosts_end(&b);
 }
 
+TEST(what_is_dialed_has_bounds)
+{
+    static struct hosts b;
+    static struct hosts_dial many[LIMIT_P2P_DIALS + 1];
+    static uint8_t bufs[LIMIT_P2P_DIAL_ADDRESSES + 1][32], names[LIMIT_P2P_DIAL_NAMES + 1][32];
+    struct bytes list[LIMIT_P2P_DIAL_ADDRESSES + 1], named[LIMIT_P2P_DIAL_NAMES + 1];
+    char text[64];
+    static const struct hosts_record zone[] = { { "x.test", 16, "nothing" } };
+    hosts_dns(&b, zone, ARRAY_SIZE(zone));
+    hosts_make(&b, 1, &private);
+    for (size_t i = 0; i < ARRAY_SIZE(list); i++) {
+        snprintf(text, sizeof(text), "/ip4/127.0.0.%zu/tcp/1", i + 1); /* nobody is there */
+        list[i] = hosts_multiaddr(text, bufs[i], sizeof(bufs[i]));
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(named); i++) {
+        snprintf(text, sizeof(text), "/dns4/n%zu.test/tcp/1", i);
+        named[i] = hosts_multiaddr(text, names[i], sizeof(names[i]));
+    }
+    uint64_t hits = limit_hits(LIMIT_ID_P2P_DIALS);
+    for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
+        many[i] = (struct hosts_dial){ .req = { .addresses = &list[i], .count = 1 } };
+        hosts_dial_start(&b, 0, &many[i]);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+        while (!many[i].done)
+            hosts_run(&b, "each is answered");
+    check(limit_hits(LIMIT_ID_P2P_DIALS) > hits, "64 connects in flight");
+    for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+        check(many[i].rc == ERR_UNREACHABLE, "and those that waited too");
+    hits = limit_hits(LIMIT_ID_P2P_DIAL_ADDRESSES);
+    many[0] = (struct hosts_dial){
+        .req = { .addresses = list, .count = ARRAY_SIZE(list), .urgent = true }
+    };
+    hosts_dial_start(&b, 0, &many[0]);
+    check(limit_hits(LIMIT_ID_P2P_DIAL_ADDRESSES) == hits + 1, "100 addresses");
+    host_dial_cancel(&many[0].req);
+    while (!many[0].done)
+        hosts_run(&b, "canceled");
+    hits = limit_hits(LIMIT_ID_P2P_DIAL_NAMES);
+    many[0] = (struct hosts_dial){ .req = { .addresses = named, .count = ARRAY_SIZE(named) } };
+    hosts_dial_start(&b, 0, &many[0]);
+    check(limit_hits(LIMIT_ID_P2P_DIAL_NAMES) == hits + 1, "16 names");
+    while (!many[0].done)
+        hosts_run(&b, "answered");
+    check(many[0].rc == ERR_NOT_FOUND, many[0].text);
+    hosts_end(&b);
+}
+
 TEST(what_identify_told_is_dialed_later)
 {
     static struct hosts b;

@@ -1,0 +1,301 @@
+/* The limits of the host that a peer can meet: each is met here, and what it costs is looked at. */
+#include "host_bed.h"
+
+#include <stdio.h>
+
+#include "core/loop.h"
+#include "core/metrics.h"
+#include "net/frame.h"
+#include "net/host_state.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A protocol that takes nothing of what it is sent. */
+static enum err mute_open(struct stream *s UNUSED, void *ctx UNUSED, void **user UNUSED)
+{
+    return ERR_OK;
+}
+static size_t mute_data(struct stream *s UNUSED, void *user UNUSED, const uint8_t *b UNUSED,
+                        size_t size UNUSED)
+{
+    return 0;
+}
+static const struct stream_ops mute_ops = { mute_open, mute_data, NULL, NULL };
+static const struct protocol mute = { .name = "/test/mute/1.0.0", .ops = &mute_ops };
+
+/* Its client sends without end. */
+struct sender {
+    struct stream_open req;
+    struct hosts *bed;
+    struct stream *s;
+    uint64_t sent;
+    bool done, closed;
+};
+static size_t send_writable(struct stream *s UNUSED, void *user, uint8_t *buf, size_t room)
+{
+    struct sender *x = user;
+    memset(buf, 7, room);
+    x->sent += room;
+    return room;
+}
+static size_t send_data(struct stream *s UNUSED, void *user UNUSED, const uint8_t *b UNUSED,
+                        size_t size)
+{
+    return size;
+}
+static void send_close(struct stream *s UNUSED, void *user, const struct error *err UNUSED,
+                       uint32_t code UNUSED)
+{
+    struct sender *x = user;
+    x->closed = true;
+    x->s = NULL;
+}
+static const struct stream_ops send_ops = { NULL, send_data, send_writable, send_close };
+static const struct protocol send_mute = { .name = "/test/mute/1.0.0", .ops = &send_ops };
+static const struct protocol *const send_choices[] = { &send_mute };
+
+static void on_opened(struct stream_open *req, struct stream *s, const struct error *err UNUSED)
+{
+    struct sender *x = container_of(req, struct sender, req);
+    x->done = true;
+    x->s = s;
+    loop_stop(x->bed->loop);
+}
+
+static void open_start(struct hosts *b, int from, struct conn *c, struct sender *x)
+{
+    *x = (struct sender){ .bed = b };
+    x->req = (struct stream_open){ .to = b->ids[0].id,
+                                   .conn = c,
+                                   .choices = send_choices,
+                                   .count = 1,
+                                   .user = x,
+                                   .cb = on_opened };
+    stream_open(b->hosts[from], &x->req);
+}
+
+static void make(struct hosts *b, int count, const struct host_options *o, uint8_t buf[64],
+                 struct bytes *at)
+{
+    struct error err = { ERR_OK, "" };
+    hosts_make(b, count, o);
+    check(!host_register(b->hosts[0], &mute, &err), err.text);
+    *at = hosts_listen(b, 0, "/ip4/127.0.0.1/tcp/0", buf);
+}
+
+static int stranger(struct bytes at)
+{
+    struct multiaddr_target t;
+    check(multiaddr_target(at, &t), "target");
+    struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(t.port) };
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    check(fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0, "connects");
+    return fd;
+}
+
+TEST(connections_in_all)
+{
+    static struct hosts b;
+    static struct hosts_dial d;
+    uint8_t buf[64];
+    struct bytes at;
+    make(&b, 4, &(struct host_options){ .allow_private = true, .connections_max = 2 }, buf, &at);
+    uint64_t hits = limit_hits(LIMIT_ID_P2P_CONNECTIONS);
+    check(hosts_dial(&b, 1, &d, NULL, at) == ERR_OK, d.text);
+    check(hosts_dial(&b, 2, &d, NULL, at) == ERR_OK, d.text);
+    check(hosts_dial(&b, 3, &d, NULL, at) == ERR_CLOSED, "closed before a byte is read");
+    check(limit_hits(LIMIT_ID_P2P_CONNECTIONS) == hits + 1, "counted");
+    check(host_connections(b.hosts[0]) == 2, "the others stay");
+    hosts_end(&b);
+}
+
+static const struct host_options counted = { .allow_private = true, .count_loopback = true };
+
+TEST(half_open_ones_of_one_address)
+{
+    static struct hosts b;
+    int fds[LIMIT_P2P_HALF_OPEN_ADDRESS + 1];
+    uint8_t buf[64];
+    struct bytes at;
+    make(&b, 1, &counted, buf, &at);
+    uint64_t hits = limit_hits(LIMIT_ID_P2P_HALF_OPEN_ADDRESS);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+        fds[i] = stranger(at);
+        hosts_wait(&b, 20);
+    }
+    check(limit_hits(LIMIT_ID_P2P_HALF_OPEN_ADDRESS) == hits + 1, "the fifth");
+    check(host_connections(b.hosts[0]) == LIMIT_P2P_HALF_OPEN_ADDRESS, "four are there");
+    host_metrics(b.hosts[0]);
+    check(metric_get(METRIC_p2p_half_open) == LIMIT_P2P_HALF_OPEN_ADDRESS, "and shown");
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        close(fds[i]);
+    hosts_end(&b);
+}
+
+TEST(connections_and_calls_of_one_address)
+{
+    static struct hosts b;
+    static struct hosts_dial d;
+    uint8_t buf[64];
+    struct bytes at;
+    make(&b, HOSTS_MAX, &counted, buf, &at);
+    uint64_t hits = limit_hits(LIMIT_ID_P2P_PER_ADDRESS), n = 0;
+    for (int from = 1; from < HOSTS_MAX; from++)
+        for (int i = 0; i < LIMIT_P2P_PER_PEER && n < LIMIT_P2P_PER_ADDRESS; i++, n++)
+            check(hosts_dial(&b, from, &d, NULL, at) == ERR_OK, d.text);
+    check(n == LIMIT_P2P_PER_ADDRESS, "sixteen");
+    check(hosts_dial(&b, HOSTS_MAX - 1, &d, NULL, at) == ERR_CLOSED, "one more");
+    check(limit_hits(LIMIT_ID_P2P_PER_ADDRESS) == hits + 1, "counted");
+    for (int from = 1; from < HOSTS_MAX; from++)
+        host_disconnect(b.hosts[from], &b.ids[0].id);
+    hosts_clock(&b, 1);
+    while (host_connections(b.hosts[0]) > 0)
+        hosts_wait(&b, 5);
+    hits = limit_hits(LIMIT_ID_P2P_CALLS_BURST);
+    int fds[LIMIT_P2P_CALLS_BURST];
+    for (size_t i = 0; i < ARRAY_SIZE(fds) && limit_hits(LIMIT_ID_P2P_CALLS_BURST) == hits; i++) {
+        int fd = stranger(at);
+        hosts_wait(&b, 2);
+        close(fd);
+        hosts_wait(&b, 2);
+    }
+    check(limit_hits(LIMIT_ID_P2P_CALLS_BURST) == hits + 1, "too many calls in a row");
+    hosts_clock(&b, 1000);
+    check(hosts_dial(&b, 1, &d, NULL, at) == ERR_OK, "a second later it may call again");
+    hosts_end(&b);
+}
+
+TEST(streams_in_all)
+{
+    enum { DIALERS = 5, CONNS = DIALERS * LIMIT_P2P_PER_PEER };
+    static struct hosts b;
+    static struct hosts_dial d;
+    static struct sender x[DIALERS][LIMIT_P2P_PER_PEER * LIMIT_YAMUX_STREAMS_IN];
+    uint8_t buf[64];
+    struct bytes at;
+    make(&b, DIALERS + 1, &(struct host_options){ .allow_private = true }, buf, &at);
+    uint64_t hits = limit_hits(LIMIT_ID_P2P_STREAMS_IN), opened = 0;
+    static_assert(CONNS * LIMIT_YAMUX_STREAMS_IN > LIMIT_P2P_STREAMS_IN, "enough for all");
+    for (int from = 1; from <= DIALERS && limit_hits(LIMIT_ID_P2P_STREAMS_IN) == hits; from++) {
+        for (int i = 0; i < LIMIT_P2P_PER_PEER; i++)
+            check(hosts_dial(&b, from, &d, NULL, at) == ERR_OK, d.text);
+        hosts_wait(&b, 50); /* identify has come and gone */
+        struct list *at_conn = b.hosts[from]->conns.next;
+        for (uint32_t n = 0; n < ARRAY_SIZE(x[0]); n++) {
+            struct conn *c = container_of(at_conn, struct conn, link_);
+            struct sender *one = &x[from - 1][n];
+            open_start(&b, from, c, one);
+            while (!one->done)
+                hosts_run(&b, "an answer");
+            opened += one->s != NULL;
+            if (!one->s && limit_hits(LIMIT_ID_P2P_STREAMS_IN) > hits)
+                break;
+            if ((n + 1) % (LIMIT_YAMUX_STREAMS_IN - 16) == 0) { /* some room for its own limit */
+                at_conn = at_conn->next;
+                if (at_conn == &b.hosts[from]->conns)
+                    break;
+            }
+        }
+    }
+    check(limit_hits(LIMIT_ID_P2P_STREAMS_IN) > hits, "met");
+    check(opened == LIMIT_P2P_STREAMS_IN, "4096 are there");
+    check(b.hosts[0]->streams_in == LIMIT_P2P_STREAMS_IN, "and counted");
+    hosts_end(&b);
+}
+
+TEST(bytes_that_one_connection_leaves_untaken)
+{
+    enum { STREAMS = 8 };
+    static struct hosts b;
+    static struct hosts_dial d;
+    static struct sender x[STREAMS];
+    uint8_t buf[64];
+    struct bytes at;
+    make(&b, 2, &(struct host_options){ .allow_private = true }, buf, &at);
+    check(hosts_dial(&b, 1, &d, NULL, at) == ERR_OK, d.text);
+    uint64_t hits = limit_hits(LIMIT_ID_P2P_CONNECTION_RX_BYTES);
+    struct conn *c = host_conn_to(b.hosts[1], &b.ids[0].id);
+    for (int i = 0; i < STREAMS; i++) {
+        open_start(&b, 1, c, &x[i]);
+        while (!x[i].done)
+            hosts_run(&b, "an answer");
+        stream_want_write(x[i].s);
+    }
+    hosts_wait(&b, 300);
+    int reset = 0;
+    for (int i = 0; i < STREAMS; i++)
+        reset += x[i].closed;
+    check(limit_hits(LIMIT_ID_P2P_CONNECTION_RX_BYTES) > hits && reset > 0,
+          "the longest are reset");
+    check(b.hosts[0]->queued_bytes <= LIMIT_P2P_CONNECTION_RX_BYTES, "no more is held");
+    host_metrics(b.hosts[0]);
+    check(metric_get(METRIC_p2p_queued_bytes) == (int64_t)b.hosts[0]->queued_bytes, "shown");
+    check(host_connected(b.hosts[0], &b.ids[1].id), "the connection stays");
+    hosts_end(&b);
+}
+
+/* A peer whose identify is not what it should be. */
+struct odd {
+    uint32_t messages, size; /* of each */
+    uint32_t sent;
+    bool head;
+};
+static struct odd odd;
+static enum err odd_open(struct stream *s, void *ctx UNUSED, void **user UNUSED)
+{
+    odd.sent = 0;
+    odd.head = false;
+    stream_want_write(s);
+    return ERR_OK;
+}
+static size_t odd_writable(struct stream *s, void *user UNUSED, uint8_t *buf, size_t room)
+{
+    if (odd.sent == odd.messages) {
+        stream_finish(s);
+        return 0;
+    }
+    size_t head = frame_header_put(buf, odd.size);
+    size_t n = MIN(odd.size, 600u); /* one message fits; a giant one only begins */
+    if (room < head + n)
+        return 0;
+    buf[head] = 0x32; /* agent: as many bytes as there are */
+    buf[head + 1] = (uint8_t)(((n - 3) & 0x7f) | 0x80);
+    buf[head + 2] = (uint8_t)((n - 3) >> 7);
+    memset(buf + head + 3, 'x', n - 3);
+    odd.sent++;
+    stream_want_write(s);
+    return head + n;
+}
+static const struct stream_ops odd_ops = { odd_open, send_data, odd_writable, NULL };
+
+static void identify_of_an_odd_peer(uint32_t messages, uint32_t size, enum limit_id limit)
+{
+    static struct hosts b;
+    static struct hosts_dial d;
+    uint8_t buf[64];
+    struct bytes at;
+    odd = (struct odd){ .messages = messages, .size = size };
+    make(&b, 2, &(struct host_options){ .allow_private = true }, buf, &at);
+    b.hosts[0]->served[PROTOCOL_identify].ops = &odd_ops;
+    uint64_t hits = limit_hits(limit);
+    check(hosts_dial(&b, 1, &d, NULL, at) == ERR_OK, d.text);
+    for (int i = 0; i < 400 && limit_hits(limit) == hits; i++)
+        hosts_wait(&b, 5);
+    check(limit_hits(limit) == hits + 1, "met");
+    hosts_wait(&b, 20);
+    check(host_connected(b.hosts[1], &b.ids[0].id), "costs the stream and not the connection");
+    hosts_end(&b);
+}
+
+TEST(an_identify_message_that_is_too_long)
+{
+    identify_of_an_odd_peer(1, LIMIT_P2P_IDENTIFY_BYTES + 1, LIMIT_ID_P2P_IDENTIFY_BYTES);
+}
+
+TEST(an_identify_in_too_many_messages)
+{
+    identify_of_an_odd_peer(LIMIT_P2P_IDENTIFY_MESSAGES + 1, 500, LIMIT_ID_P2P_IDENTIFY_MESSAGES);
+}
