@@ -269,7 +269,8 @@ struct conn *host_conn_to(struct host *h, const struct peer_id *peer)
     struct conn *best = NULL;
     for (struct list *at = h->conns.next; at != &h->conns; at = at->next) {
         struct conn *c = container_of(at, struct conn, link_);
-        if (c->state != CONN_OPEN || c->draining || !peer_id_equal(&c->remote, peer))
+        if (c->state != CONN_OPEN || c->draining || c->unwanted_ ||
+            !peer_id_equal(&c->remote, peer))
             continue;
         if (!best || (best->inbound && !c->inbound))
             best = c;

@@ -24,6 +24,7 @@ struct host_address { /* of a socket */
     uint8_t ip[16]; /* the first 4 bytes of an IPv4 address */
     uint16_t port;
 };
+bool address_is_private(const struct host_address *a); /* private ranges and loopback */
 
 struct host_options {
     struct loop *loop;

@@ -72,7 +72,6 @@ void host_conn_opened(struct conn *c);
 void host_conn_identified(struct conn *c);
 void host_conn_gone(struct conn *c);     /* one that was OPEN */
 void host_handle_closed(struct host *h); /* a socket's close callback has run */
-bool address_is_private(const struct host_address *a);
 void address_put(struct writer *w, const struct host_address *a);
 enum { HOST_NO_PROTOCOL = -1 };
 int host_protocol_index(const struct host *h, const char *asked, size_t size);

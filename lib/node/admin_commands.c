@@ -6,6 +6,7 @@
 #include "node/admin_p2p.h"
 #include "node/admin_reserve.h"
 #include "node/admin_text.h"
+#include "node/admin_provide.h"
 #include "node/node_state.h"
 #include "node/status.h"
 
@@ -25,10 +26,16 @@ static void start_status(struct admin_session *s)
 }
 
 const struct admin_command admin_commands[] = {
-    { "status", start_status, false },           { "backup", admin_backup_start, false },
-    { "keys", admin_keys_start, false },         { "reserve", admin_reserve_start, false },
-    { "peers", admin_peers_start, false },       { "ping", admin_ping_start, false },
-    { "identify", admin_identify_start, false }, { NULL, NULL, false },
+    { "status", start_status, false },
+    { "backup", admin_backup_start, false },
+    { "keys", admin_keys_start, false },
+    { "reserve", admin_reserve_start, false },
+    { "peers", admin_peers_start, false },
+    { "ping", admin_ping_start, false },
+    { "identify", admin_identify_start, false },
+    { "provide", admin_provide_start, false },
+    { "find-providers", admin_find_providers_start, false },
+    { NULL, NULL, false },
 };
 
 static void on_idle(void *ctx)

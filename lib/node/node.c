@@ -28,11 +28,11 @@ static const struct node_part node_parts[] = {
     { "swarm", swarm_part_start, swarm_part_reload, swarm_part_drain, NULL, swarm_part_stop },
     { "memory of Swarm peers", swarm_net_memory_start, NULL, NULL, NULL, swarm_net_memory_stop },
     { "libp2p", p2p_part_start, NULL, p2p_part_drain, p2p_part_cancel, p2p_part_stop },
-    { "reprovide", reprovide_part_start, NULL, NULL, NULL, reprovide_part_stop },
     { "Swarm peers", swarm_net_part_start, swarm_net_part_reload, swarm_net_part_drain, NULL,
       swarm_net_part_stop },
     { "pulling from peers", swarm_pull_part_start, swarm_pull_part_reload, swarm_pull_part_drain,
       NULL, swarm_pull_part_stop },
+    { "reprovide", reprovide_part_start, NULL, reprovide_part_drain, NULL, reprovide_part_stop },
     { "control socket", admin_part_start, NULL, admin_part_drain, admin_part_cancel,
       admin_part_stop },
 };

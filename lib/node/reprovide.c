@@ -1,17 +1,25 @@
 #include "node/reprovide.h"
 
 #include "base/mem.h"
+#include "codec/json.h"
 #include "core/config.h"
+#include "core/metrics.h"
+#include "ipfs/provider.h"
 #include "node/node_state.h"
 #include "node/node_stores.h"
+#include "node/p2p.h"
+#include "node/status.h"
 #include "store/keystore.h"
 
 struct reprovide {
     struct node *node;
     struct mem_owner *mem;
     struct keystore *keystore;
-    bool open;
+    struct provider *provider;
+    bool open, stopping, stopped, ending;
     struct node_hold hold;
+    struct metrics_collector collector;
+    struct status_section section;
 };
 
 struct keystore *node_keystore(struct node *n)
@@ -19,10 +27,109 @@ struct keystore *node_keystore(struct node *n)
     return n->reprovide && n->reprovide->open ? n->reprovide->keystore : NULL;
 }
 
+struct provider *node_provider(struct node *n)
+{
+    return n->reprovide && !n->reprovide->stopping ? n->reprovide->provider : NULL;
+}
+
+/* ---- shown ---- */
+
+static void collect(struct metrics_collector *c)
+{
+    struct reprovide *r = container_of(c, struct reprovide, collector);
+    struct provider_status st;
+    provider_status(r->provider, &st);
+    metric_set(METRIC_keystore_keys, (int64_t)keystore_total(r->keystore));
+    metric_raise(METRIC_reprovide_keys_provided_total, st.totals.keys);
+    metric_raise(METRIC_reprovide_records_sent_total, st.totals.sent);
+    metric_raise(METRIC_reprovide_records_confirmed_total, st.totals.confirmed);
+    metric_raise(METRIC_reprovide_records_failed_total, st.totals.failed);
+    metric_raise(METRIC_reprovide_lookups_total, st.totals.lookups);
+    metric_set(METRIC_reprovide_keys_scheduled, (int64_t)keystore_total(r->keystore));
+    metric_set(METRIC_reprovide_keys_ongoing, (int64_t)st.ongoing_keys);
+    metric_set(METRIC_reprovide_cycle_progress_ratio, st.progress_millionths);
+    metric_set(METRIC_reprovide_cycle_seconds, (int64_t)st.cycle_ms * 1000000);
+    metric_set_by(METRIC_reprovide_regions, 0, st.scheduled);
+    metric_set_by(METRIC_reprovide_regions, 1, st.late);
+    metric_set_by(METRIC_reprovide_regions, 2, st.active);
+    metric_set(METRIC_reprovide_oldest_record_age_seconds, (int64_t)st.oldest_record_ms * 1000000);
+    metric_set(METRIC_reprovide_holders_avg, (st.holders_milli + 500) / 1000);
+    metric_set(METRIC_reprovide_peers, st.table);
+    metric_set(METRIC_reprovide_connectivity, st.state);
+    metric_set(METRIC_reprovide_first_provide_pending, (int64_t)keystore_pending(r->keystore));
+    metric_set(METRIC_reprovide_first_provide_oldest_seconds,
+               (int64_t)st.pending_oldest_ms * 1000000);
+    metric_set(METRIC_reprovide_behind, st.behind);
+}
+
+static void write_section(struct status_section *s, struct json_writer *w)
+{
+    struct reprovide *r = container_of(s, struct reprovide, section);
+    struct provider_status st;
+    provider_status(r->provider, &st);
+    json_put_text(w, "state", st.loading ? "loading" : provider_state_name(st.state));
+    if (!st.loading && !st.has_address)
+        json_put_text(w, "waits_for", "an address that peers are told (p2p-announce)");
+    json_put_uint(w, "keys", keystore_total(r->keystore));
+    json_put_uint(w, "first_provides_pending", keystore_pending(r->keystore));
+    json_put_uint(w, "keys_ongoing", st.ongoing_keys);
+    json_put_uint(w, "parts_scheduled", st.scheduled);
+    json_put_uint(w, "parts_late", st.late);
+    json_put_uint(w, "parts_active", st.active);
+    json_put_uint(w, "cycle_percent", st.progress_millionths / 10000);
+    json_put_uint(w, "cycle_last_seconds", st.cycle_ms / 1000);
+    json_put_uint(w, "oldest_record_seconds", st.oldest_record_ms / 1000);
+    json_put_uint(w, "keys_provided", st.totals.keys);
+    json_put_uint(w, "records_sent", st.totals.sent);
+    json_put_uint(w, "records_confirmed", st.totals.confirmed);
+    json_put_uint(w, "records_failed", st.totals.failed);
+    json_put_uint(w, "holders_milli", st.holders_milli);
+    json_put_uint(w, "lookups", st.totals.lookups);
+    json_put_uint(w, "servers_known", st.table);
+    json_put_uint(w, "behind", st.behind);
+    if (st.failure[0])
+        json_put_text(w, "last_failure", st.failure);
+}
+
+/* ---- life ---- */
+
+static enum err begin(struct reprovide *r, struct error *err)
+{
+    const struct config *c = r->node->started;
+    const struct provider_options options = {
+        .loop = r->node->env.loop,
+        .host = p2p_host(r->node),
+        .keystore = r->keystore,
+        .work = r->node->env.work,
+        .mem = r->mem,
+        .dht_prefix = c->dht_protocol_prefix,
+        .allow_private = c->allow_private_cidrs,
+        .bootstrap = c->dht_bootstrap.items,
+        .bootstrap_count = c->dht_bootstrap.count,
+        .workers = (uint32_t)c->reprovide_workers,
+        .connections = (uint32_t)c->reprovide_connections,
+        .chunk_keys = (uint32_t)c->reprovide_chunk_keys,
+        .interval_ms = c->reprovide_interval,
+        .stall_ms = (uint32_t)c->reprovide_record_timeout,
+    };
+    enum err rc = provider_create(&r->provider, &options, err);
+    if (rc)
+        return rc;
+    r->collector.collect = collect;
+    metrics_collector_add(&r->collector);
+    r->section.name = "reprovide";
+    r->section.write = write_section;
+    status_section_add(node_status(r->node), &r->section);
+    return ERR_OK;
+}
+
 static void on_opened(void *ctx, const struct error *err)
 {
     struct reprovide *r = ctx;
+    struct error failed = { ERR_OK, "" };
     r->open = !err;
+    if (!err && begin(r, &failed))
+        err = &failed;
     node_release(r->node, &r->hold, err);
 }
 
@@ -43,12 +150,52 @@ enum err reprovide_part_start(struct node *n, struct error *err)
     return ERR_OK;
 }
 
+static void part_free(struct reprovide *r)
+{
+    struct node *n = r->node;
+    if (r->provider) {
+        metrics_collector_remove(&r->collector);
+        status_section_remove(&r->section);
+    }
+    provider_destroy(r->provider);
+    keystore_destroy(r->keystore);
+    mem_free(r->mem, r);
+    n->reprovide = NULL;
+}
+
+static void on_stopped(void *ctx)
+{
+    struct reprovide *r = ctx;
+    struct node *n = r->node;
+    struct node_hold *hold = &r->hold;
+    r->stopped = true;
+    node_release(n, hold, NULL);
+    if (r->ending)
+        part_free(r);
+}
+
+static void stop(struct reprovide *r)
+{
+    r->stopping = true;
+    node_hold(r->node, &r->hold, "provider records on their way");
+    provider_stop(r->provider, on_stopped, r);
+}
+
+/* Passes end where they are; what they have sent is remembered. */
+void reprovide_part_drain(struct node *n)
+{
+    if (n->reprovide && n->reprovide->provider && !n->reprovide->stopping)
+        stop(n->reprovide);
+}
+
 void reprovide_part_stop(struct node *n)
 {
     struct reprovide *r = n->reprovide;
     if (!r)
         return;
-    keystore_destroy(r->keystore);
-    mem_free(r->mem, r);
-    n->reprovide = NULL;
+    r->ending = true;
+    if (r->provider && !r->stopping)
+        stop(r);
+    else if (!r->provider || r->stopped)
+        part_free(r);
 }

@@ -6,11 +6,15 @@
 
 struct keystore;
 struct node;
+struct provider;
 
 struct keystore *node_keystore(struct node *n); /* NULL: off, or not open yet */
 
+struct provider *node_provider(struct node *n); /* NULL: off, stopping, or not begun */
+
 /* Rows of the table of parts. */
 enum err reprovide_part_start(struct node *n, struct error *err);
+void reprovide_part_drain(struct node *n);
 void reprovide_part_stop(struct node *n);
 
 #endif

@@ -298,7 +298,7 @@ static enum err write_run(struct store_job *job, struct ldb *db, struct error *e
     c.req->changed = 0;
     ldb_batch_clear(ks->batch);
     rc = change_build(&c, err);
-    if (!rc && (ldb_batch_bytes(ks->batch) > 0 || c.req->sync))
+    if (!rc && (c.req->changed > 0 || c.req->rows_count > 0 || c.req->sync))
         rc = store_commit(job, ks->batch, c.req->sync, err);
     ks->writer_stale = rc != ERR_OK;
     return rc;

@@ -1,0 +1,17 @@
+/* Asks the running node: the DHT is its affair. */
+#include "cli.h"
+#include "node/client.h"
+
+int cmd_provide(struct cli *cli)
+{
+    static struct config config;
+    static const char *words[LIMIT_ADMIN_REQUEST_WORDS + 2] = { "provide" };
+    struct config_args args = { .operands_max = LIMIT_ADMIN_REQUEST_WORDS - 1 };
+    struct error err = { ERR_OK, "" };
+    int exit_code = 0;
+    if (!cli_load(cli, &config, &args))
+        return cli->exit_code;
+    for (uint32_t i = 0; i < args.operands; i++)
+        words[1 + i] = args.argv[i];
+    return client_run(config.data_dir, words, NULL, &exit_code, &err) ? cli_fail(&err) : exit_code;
+}

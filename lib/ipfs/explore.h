@@ -1,0 +1,34 @@
+/* lib/ipfs/explore.h
+ *
+ * All servers under a prefix of the key space: looks up places in its gaps until none is left, and
+ * shortens the prefix while fewer than KAD_K living servers are under it.
+ * Owns:   what it found; the struct is large (200 KiB), its caller's and charged by them.
+ * Thread: loop only. cb comes exactly once, never from inside explore_start.
+ * Errors: ERR_UNREACHABLE: nobody answered; ERR_LIMIT: gaps were left; ERR_CANCELED.
+ */
+#ifndef LARDER_IPFS_EXPLORE_H
+#define LARDER_IPFS_EXPLORE_H
+
+#include "ipfs/cover.h"
+#include "ipfs/lookup.h"
+
+struct explore;
+typedef void explore_cb(struct explore *e, const struct error *err);
+
+struct explore {
+    struct kad_prefix prefix;  /* in; out: what was covered, the same or shorter */
+    const uint32_t *preimages; /* in: kad_preimages_build's, borrowed */
+    explore_cb *cb;            /* in */
+    uint32_t lookups;          /* out */
+    uint32_t requests;         /* out */
+    uint32_t count;            /* out: living servers under prefix, by place */
+    struct kad_peer servers[LIMIT_EXPLORE_SERVERS]; /* out */
+    struct dht *dht_;
+    struct cover cover_;
+    struct lookup lookup_;
+    uint32_t in_vain_; /* look-ups in a row that found nobody new */
+};
+void explore_start(struct dht *d, struct explore *e);
+void explore_cancel(struct explore *e);
+
+#endif

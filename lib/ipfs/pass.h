@@ -1,0 +1,64 @@
+/* lib/ipfs/pass.h
+ *
+ * One pass over the keys of a region: they are read in key chunks, each key is allotted to its
+ * nearest servers, and each server gets one stream of ADD_PROVIDERs in key order. A ring of
+ * LIMIT_PASS_RING chunks is all that is in memory, whatever the region's size; a chunk is read when
+ * the slowest live server is through with the oldest one. At its end each server is asked for its
+ * last key: the answer proves that all before it were read.
+ *
+ *     ADD_PROVIDER, many to a write  -->
+ *     GET_PROVIDERS of the last key  -->
+ *                                    <--  providers, we among them
+ *
+ * Owns:   ring, streams. Charged to the owner when it starts, given back before cb.
+ * Thread: loop only; keys are read and allotted by workers.
+ * Errors: ERR_BUDGET: no room for a ring now; ERR_UNREACHABLE: too many servers failed;
+ *         ERR_CANCELED; those of the keystore. On every path cb comes exactly once.
+ */
+#ifndef LARDER_IPFS_PASS_H
+#define LARDER_IPFS_PASS_H
+
+#include "ipfs/allot.h"
+#include "ipfs/dht.h"
+
+struct pass;
+struct work_pool;
+
+struct pass_server { /* of the region */
+    struct kad_peer peer;
+    bool gone; /* has failed in an earlier pass: gets nothing */
+    /* out */
+    bool failed, confirmed;
+    uint64_t sent; /* records */
+};
+
+/* Called when all live servers are through with keys up to and including last. */
+typedef void pass_progress_fn(void *ctx, struct bytes last, uint32_t keys);
+typedef void pass_cb(void *ctx, const struct error *err);
+
+struct pass_options {
+    struct dht *dht;
+    struct keystore *keystore;
+    struct work_pool *work;
+    struct mem_owner *mem;
+    const struct kad_record *record;
+    enum keystore_kind kind;
+    struct kad_prefix prefix;
+    struct bytes after;          /* begin behind this key; size 0: at the start */
+    struct pass_server *servers; /* sorted by place; borrowed, and written to */
+    uint32_t servers_count;      /* at most LIMIT_PASS_SERVERS */
+    /* A repetition without the servers that failed: their keys go to those who are next. */
+    bool repeat;
+    const bool *gone_before; /* repeat: who had failed before the pass that is repeated */
+    uint32_t chunk_keys;
+    uint32_t connections_max; /* streams opened at a time while others are busy */
+    uint32_t stall_ms;
+    pass_progress_fn *progress;
+    pass_cb *cb;
+    void *ctx;
+};
+enum err pass_start(struct pass **out, const struct pass_options *options, struct error *err);
+void pass_cancel(struct pass *p);                           /* cb still comes, with ERR_CANCELED */
+uint64_t pass_bytes(uint32_t servers, uint32_t chunk_keys); /* about what one takes */
+
+#endif

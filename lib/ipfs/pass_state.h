@@ -1,0 +1,70 @@
+/* lib/ipfs/pass_state.h: the struct behind pass.h, for pass.c (the ring) and pass_send.c (the
+ * streams). Thread: loop only. */
+#ifndef LARDER_IPFS_PASS_STATE_H
+#define LARDER_IPFS_PASS_STATE_H
+
+#include "core/work.h"
+#include "ipfs/pass.h"
+
+struct chunk {
+    enum { CHUNK_FREE, CHUNK_READING, CHUNK_READY, CHUNK_LEAVING } state;
+    struct pass *pass;
+    struct keyset keys;
+    uint8_t *bits; /* of each server a bitmap of chunk_keys */
+    struct keystore_write leave;
+    uint8_t last[KEY_BYTES_MAX];
+};
+
+struct sender {
+    struct pass *pass;
+    struct pass_server *server;
+    enum { SENDER_IDLE, SENDER_OPENING, SENDER_OPEN, SENDER_ASKED, SENDER_DONE } state;
+    uint32_t chunk, bit; /* the next to be sent; chunk counts from the start of the pass */
+    uint64_t progress_ms;
+    uint8_t last[LIMIT_KEYSTORE_HASH_BYTES];
+    uint8_t last_size;
+    struct dht_open open;
+    struct stream *stream;
+    struct kad_decoder answer;
+    bool names_us;
+};
+
+struct pass {
+    struct pass_options o;
+    struct chunk chunks[LIMIT_PASS_RING];
+    struct sender *senders;
+    uint64_t places[LIMIT_PASS_SERVERS], places_before[LIMIT_PASS_SERVERS];
+    uint8_t index[LIMIT_PASS_SERVERS], index_before[LIMIT_PASS_SERVERS]; /* in servers */
+    struct allot now, before;
+    const struct protocol *protocol;
+    struct keystore_read read;
+    struct work allotting;
+    struct timer tick;
+    struct deferred later;
+    uint32_t first, next; /* chunks in the ring: first .. next - 1 */
+    uint32_t opening_or_open, live, failed;
+    bool reading, end, canceled, ending;
+    struct error failure;
+};
+
+static inline uint32_t bitmap_bytes(const struct pass *p)
+{
+    return (p->o.chunk_keys + 7) / 8;
+}
+static inline struct chunk *chunk_at(struct pass *p, uint32_t seq)
+{
+    return &p->chunks[seq % LIMIT_PASS_RING];
+}
+
+/* pass.c */
+void pass_moved(struct pass *p); /* a sender is through with a chunk, or at its end */
+void pass_fail(struct pass *p, enum err code, const char *why);
+
+/* pass_send.c */
+extern const struct stream_ops pass_stream_ops;
+void sender_kick(struct sender *s);       /* there may be something to send, or an end */
+void sender_drop(struct sender *s);       /* the pass ends: give everything back */
+bool sender_busy(const struct sender *s); /* a callback is still to come */
+void sender_watch(struct sender *s, uint64_t now_ms); /* has it made progress? */
+
+#endif

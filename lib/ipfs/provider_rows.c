@@ -1,0 +1,223 @@
+/* What outlives a restart: when parts were provided, where passes were, totals. */
+#include "base/mem.h"
+#include "core/log.h"
+#include "ipfs/provider_state.h"
+
+static const char totals_key[] = "mprovider";
+enum { TOTALS_BYTES = 56 };
+
+/* ---- loading: preimages, then 'r', 'p' and 'm' ---- */
+
+static void load_rows(struct provider *p, uint8_t kind);
+
+static void take_resume(struct provider *p, struct bytes key, struct bytes value)
+{
+    struct provider_resume r = { .started_ms = 0 };
+    struct reader in = reader_of(value);
+    r.started_ms = reader_be64(&in);
+    struct bytes last = reader_take(&in, reader_left(&in));
+    uint64_t now = provider_wall_ms(p);
+    if (in.failed || last.size <= 8 || last.size > KEY_BYTES_MAX ||
+        !schedule_row_prefix(key, &r.prefix) || p->resumes_count == PROVIDER_RESUMES)
+        return;
+    if (r.started_ms > now || now - r.started_ms > LIMIT_PROVIDER_RESUME_MS)
+        return;
+    r.size = (uint8_t)last.size;
+    memcpy(r.last, last.data, last.size);
+    p->resumes[p->resumes_count++] = r;
+}
+
+static void take_totals(struct provider *p, struct bytes key, struct bytes value)
+{
+    if (!bytes_equal(key, bytes_of(totals_key, sizeof(totals_key) - 1)) ||
+        value.size != TOTALS_BYTES)
+        return;
+    struct reader r = reader_of(value);
+    uint64_t start = reader_be64(&r);
+    p->schedule.start_ms = MIN(start, p->schedule.start_ms); /* never after now */
+    p->prefix_len = (uint32_t)reader_be64(&r);
+    p->totals.keys = reader_be64(&r);
+    p->totals.sent = reader_be64(&r);
+    p->totals.confirmed = reader_be64(&r);
+    p->totals.failed = reader_be64(&r);
+    p->totals.lookups = reader_be64(&r);
+}
+
+static void take_row(struct provider *p, struct bytes key, struct bytes value)
+{
+    struct schedule_entry e;
+    if (p->rows.kind == 'p')
+        take_resume(p, key, value);
+    else if (p->rows.kind == 'm')
+        take_totals(p, key, value);
+    else if (schedule_row_decode(key, value, provider_wall_ms(p), &e))
+        schedule_put(&p->schedule, &e);
+}
+
+static void on_rows(struct keystore_rows *req, const struct error *err)
+{
+    struct provider *p = container_of(req, struct provider, rows);
+    struct reader r = reader_of(bytes_of(p->rows_buffer, writer_used(&req->out)));
+    p->out--;
+    if (provider_back(p))
+        return;
+    if (err) {
+        p->failure = *err;
+        log_warning("reprovide: %s", err->text);
+    }
+    while (reader_left(&r) > 0) {
+        struct bytes key = reader_take(&r, reader_u8(&r));
+        take_row(p, key, reader_take(&r, reader_be16(&r)));
+    }
+    if (!req->end && !err)
+        load_rows(p, req->kind);
+    else if (req->kind != 'm') {
+        req->after_size = 0;
+        load_rows(p, req->kind == 'r' ? 'p' : 'm');
+    } else {
+        for (uint32_t i = 0; i < p->schedule.count; i++)
+            p->schedule.entries[i].dirty = false; /* they have just been read */
+        p->loading = false;
+    }
+}
+
+static void load_rows(struct provider *p, uint8_t kind)
+{
+    p->rows.kind = kind;
+    p->rows.out = writer_of(p->rows_buffer, PROVIDER_ROWS_BYTES);
+    p->rows.cb = on_rows;
+    p->out++;
+    keystore_rows(p->o.keystore, &p->rows);
+}
+
+static enum err build_run(struct work *w, struct error *err UNUSED)
+{
+    kad_preimages_build(container_of(w, struct provider, build)->preimages);
+    return ERR_OK;
+}
+
+static void build_done(struct work *w, const struct error *err UNUSED)
+{
+    struct provider *p = container_of(w, struct provider, build);
+    p->out--;
+    if (!provider_back(p))
+        load_rows(p, 'r');
+}
+
+void provider_load(struct provider *p)
+{
+    p->out++;
+    work_submit(p->o.work, &p->build, WORK_CPU, build_run, build_done);
+}
+
+/* ---- writing ---- */
+
+static void on_flushed(struct keystore_write *req, const struct error *err)
+{
+    struct provider *p = container_of(req, struct provider, flush);
+    p->out--;
+    p->flushing = false;
+    if (err)
+        p->failure = *err; /* the parts will be done again after a restart */
+    if (!provider_back(p))
+        provider_flush(p);
+}
+
+static void flush_row(struct provider *p, uint32_t i, struct kad_prefix prefix,
+                      const struct schedule_entry *e)
+{
+    schedule_row_key('r', prefix, p->flush_keys[i]);
+    p->flush_rows[i] =
+        (struct keystore_row){ .key = bytes_of(p->flush_keys[i], SCHEDULE_KEY_BYTES) };
+    if (!e)
+        return;
+    schedule_row_value(e, p->flush_values[i]);
+    p->flush_rows[i].value = bytes_of(p->flush_values[i], SCHEDULE_VALUE_BYTES);
+}
+
+static void flush_totals(struct provider *p, uint32_t i)
+{
+    struct writer w = writer_of(p->flush_totals, sizeof(p->flush_totals));
+    writer_be64(&w, p->schedule.start_ms);
+    writer_be64(&w, p->prefix_len);
+    writer_be64(&w, p->totals.keys);
+    writer_be64(&w, p->totals.sent);
+    writer_be64(&w, p->totals.confirmed);
+    writer_be64(&w, p->totals.failed);
+    writer_be64(&w, p->totals.lookups);
+    assert(writer_used(&w) == TOTALS_BYTES);
+    p->flush_rows[i] = (struct keystore_row){ bytes_of(totals_key, sizeof(totals_key) - 1),
+                                              bytes_of(p->flush_totals, TOTALS_BYTES) };
+    p->totals_dirty = false;
+}
+
+/* Deletions first: a part that was cut is not deleted after its pieces were written. */
+void provider_flush(struct provider *p)
+{
+    struct schedule *s = &p->schedule;
+    uint32_t n = 0, most = LIMIT_KEYSTORE_ROWS - 1;
+    if (p->flushing || p->stopping)
+        return;
+    while (n < most && s->gone_count > 0)
+        flush_row(p, n++, s->gone[--s->gone_count], NULL);
+    for (uint32_t i = 0; i < s->count && n < most; i++) {
+        if (!s->entries[i].dirty)
+            continue;
+        s->entries[i].dirty = false;
+        flush_row(p, n++, s->entries[i].prefix, &s->entries[i]);
+    }
+    if (p->totals_dirty)
+        flush_totals(p, n++);
+    if (n == 0)
+        return;
+    p->flush = (struct keystore_write){
+        .op = KEYSTORE_ROWS, .rows = p->flush_rows, .rows_count = n, .cb = on_flushed
+    };
+    p->flushing = true;
+    p->out++;
+    keystore_write(p->o.keystore, &p->flush);
+}
+
+/* ---- where a pass is ---- */
+
+static void on_progress_written(struct keystore_write *req, const struct error *err UNUSED)
+{
+    struct provider_worker *w = container_of(req, struct provider_worker, write);
+    w->writing = false;
+    (void)provider_back(w->provider);
+}
+
+void provider_progress(void *worker, struct kad_prefix part, uint64_t started_ms, struct bytes last)
+{
+    struct provider_worker *w = worker;
+    if (w->writing || w->pending_only)
+        return; /* the next chunk will say more */
+    schedule_row_key('p', part, w->key);
+    w->row.key = bytes_of(w->key, sizeof(w->key));
+    w->row.value = bytes_of(NULL, 0);
+    if (last.size > 0) {
+        be64_encode(w->value, started_ms);
+        memcpy(w->value + 8, last.data, last.size);
+        w->row.value = bytes_of(w->value, 8 + last.size);
+    }
+    w->write = (struct keystore_write){
+        .op = KEYSTORE_ROWS, .rows = &w->row, .rows_count = 1, .cb = on_progress_written
+    };
+    w->writing = true;
+    keystore_write(w->provider->o.keystore, &w->write);
+}
+
+struct bytes provider_resume(void *worker, struct kad_prefix part)
+{
+    struct provider *p = ((struct provider_worker *)worker)->provider;
+    uint64_t now = provider_wall_ms(p);
+    for (uint32_t i = 0; i < p->resumes_count; i++) {
+        struct provider_resume *r = &p->resumes[i];
+        if (r->prefix.bits != part.bits || r->prefix.len != part.len ||
+            now - r->started_ms > LIMIT_PROVIDER_RESUME_MS)
+            continue;
+        r->started_ms = 0; /* once */
+        return bytes_of(r->last, r->size);
+    }
+    return bytes_of(NULL, 0);
+}

@@ -1,0 +1,111 @@
+/* lib/ipfs/provider_state.h: the struct behind provider.h, for its own files: provider.c (life),
+ * provider_net.c (is the DHT there), provider_pick.c (what is next, workers), provider_rows.c (what
+ * outlives a restart). Thread: loop only. */
+#ifndef LARDER_IPFS_PROVIDER_STATE_H
+#define LARDER_IPFS_PROVIDER_STATE_H
+
+#include "core/work.h"
+#include "ipfs/provider.h"
+#include "ipfs/region.h"
+#include "ipfs/schedule.h"
+
+enum { PROVIDER_ROWS_BYTES = 16 * 1024, PROVIDER_RESUMES = 32, PROVIDER_RETRIES = 32 };
+
+struct provider_worker {
+    struct provider *provider;
+    struct region *region; /* NULL: idle */
+    struct kad_prefix claim;
+    bool pending_only, done_something;
+    uint64_t ongoing;
+    /* Progress of its pass, on its way to the store. */
+    struct keystore_write write;
+    struct keystore_row row;
+    bool writing;
+    uint8_t key[SCHEDULE_KEY_BYTES], value[SCHEDULE_PROGRESS_BYTES];
+};
+
+struct provider_resume {
+    struct kad_prefix prefix;
+    uint64_t started_ms;
+    uint8_t size, last[KEY_BYTES_MAX];
+};
+
+struct provider {
+    struct provider_options o;
+    struct dht *dht;
+    struct schedule schedule;
+    uint32_t *preimages;
+    struct kad_record record;
+    struct provider_worker *workers;
+    struct timer tick;
+    bool loading, stopping, has_address;
+    uint32_t out; /* requests that are still to come back, workers not counted */
+    struct deferred stopped;
+    void (*stop_cb)(void *ctx);
+    void *stop_ctx;
+    struct error failure; /* the last one */
+
+    /* provider_rows.c */
+    struct work build;
+    struct keystore_rows rows;
+    uint8_t *rows_buffer;
+    struct provider_resume resumes[PROVIDER_RESUMES];
+    uint32_t resumes_count;
+    struct keystore_write flush;
+    struct keystore_row flush_rows[LIMIT_KEYSTORE_ROWS];
+    uint8_t flush_keys[LIMIT_KEYSTORE_ROWS][SCHEDULE_KEY_BYTES];
+    uint8_t flush_values[LIMIT_KEYSTORE_ROWS][SCHEDULE_VALUE_BYTES];
+    uint8_t flush_totals[64];
+    bool flushing, totals_dirty;
+    struct provider_totals totals;
+
+    /* provider_net.c */
+    enum provider_state state;
+    struct lookup *lookup;
+    bool checking, measuring;
+    uint64_t checked_ms, lost_ms, refreshed_ms; /* on the loop's clock */
+    uint32_t retry_ms, bootstrap_at, bootstrap_end, measures, measured_bits, refresh_bit;
+    uint32_t prefix_len; /* UINT32_MAX: not measured */
+    struct kad_peer boot_peer;
+    uint8_t boot_address[LIMIT_MULTIADDR_BYTES];
+    struct bytes boot_bytes;
+    struct host_dial boot_dial;
+    struct dht_query boot_query;
+
+    /* provider_pick.c */
+    struct {
+        struct kad_prefix prefix;
+        uint64_t until_ms;
+        bool longer; /* the exploration left gaps: in halves next time */
+    } retries[PROVIDER_RETRIES];
+    uint32_t retry_at;
+    struct keystore_read scan; /* for pending keys of parts that are fresh */
+    struct keyset scan_key;
+    bool scanning;
+    uint64_t pending_since_ms, late_since_ms, cycle_ms;
+    uint32_t late, scheduled, fresh_millionths;
+    uint64_t oldest_done_ms, holders_sum, holders_keys;
+};
+
+uint64_t provider_wall_ms(const struct provider *p);
+uint64_t provider_now_ms(const struct provider *p);
+/* A request has come back. True: we are stopping, do nothing more. */
+bool provider_back(struct provider *p);
+
+/* provider_rows.c */
+void provider_load(struct provider *p); /* sets loading to false in the end */
+void provider_flush(struct provider *p);
+void provider_progress(void *worker, struct kad_prefix part, uint64_t started_ms,
+                       struct bytes last);
+struct bytes provider_resume(void *worker, struct kad_prefix part);
+
+/* provider_net.c */
+void provider_net_tick(struct provider *p);
+void provider_net_lost(struct provider *p); /* a region failed for want of servers */
+void provider_net_stop(struct provider *p);
+
+/* provider_pick.c */
+void provider_pick_tick(struct provider *p);
+void provider_pick_stop(struct provider *p);
+
+#endif
