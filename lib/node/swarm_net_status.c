@@ -3,7 +3,9 @@
 #include "core/config.h"
 #include "node/swarm.h"
 #include "node/swarm_net_state.h"
+#include "node/swarm_pull.h"
 #include "store/batches.h"
+#include "swarm/puller.h"
 
 static uint8_t radius(const struct swarm_net *s, struct reserve_status *st)
 {
@@ -12,6 +14,21 @@ static uint8_t radius(const struct swarm_net *s, struct reserve_status *st)
     if (r)
         reserve_status(r, st);
     return st->radius;
+}
+
+static bool add_rate(void *ctx, const struct puller_bin_status *b)
+{
+    *(uint64_t *)ctx += b->live ? 0 : b->per_second;
+    return true;
+}
+
+/* What arrives, as history is caught up with. */
+static double pull_rate(const struct swarm_net *s)
+{
+    uint64_t per_second = 0;
+    if (node_puller(s->node))
+        puller_each(node_puller(s->node), add_rate, &per_second);
+    return (double)per_second;
 }
 
 void swarm_net_facts(void *ctx, struct status_facts *out)
@@ -25,6 +42,7 @@ void swarm_net_facts(void *ctx, struct status_facts *out)
     *out = (struct status_facts){
         .reserve_size = st.count,
         .reserve_size_within_radius = within,
+        .pullsync_rate = pull_rate(s),
         .storage_radius = (uint8_t)r,
         .committed_depth = (uint8_t)r, /* no doubling: the reserve is one neighbourhood */
         .connected_peers = topology_count(s->topology),
