@@ -269,6 +269,7 @@ TEST(an_address_without_a_peer_id_and_our_own)
 
 TEST(neighbours_we_have_heard_of_are_called)
 {
+    struct connector_status st;
     bed_make();
     struct node *a = &b.nodes[0], *c = &b.nodes[1];
     struct overlay_record rec;
@@ -279,7 +280,9 @@ TEST(neighbours_we_have_heard_of_are_called)
     check(known_learn(a->known, &rec) == KNOWN_KEPT, "heard of");
     connector_look(a->connector);
     pass(50);
-    check(topology_count(a->topology) == 0, "one outside of our neighbourhood is let be");
+    connector_status(a->connector, &st);
+    check(st.contacts == 0 && topology_count(a->topology) == 0,
+          "one outside of our neighbourhood is let be");
     a->radius = (uint8_t)proximity;
     connector_look(a->connector);
     wait_peers(1, 1, "a neighbour is called");

@@ -120,6 +120,28 @@ TEST(pricing_is_heard)
     end();
 }
 
+TEST(an_end_or_a_message_that_no_step_waits_for_ends_it)
+{
+    begin(&pricing_kind, true);
+    say("\0", 1);
+    scripted_finish(&f.script);
+    swarm_bed_turn(&f.b, 1);
+    check(f.script.closed && f.script.end, "closed before the threshold came");
+    end();
+    begin(&pricing_kind, true);
+    say("\0", 1);
+    say_vector("payment threshold 13500000");
+    check(!f.script.closed, "so far in order");
+    say("\0", 1);
+    check(f.script.closed && f.script.end, "one message too many");
+    end();
+    begin(&status_kind, true);
+    say("\0", 1);
+    swarm_bed_turn(&f.b, LIMIT_SWARM_HEADERS_MS + 1);
+    check(f.script.closed && f.script.end, "silence");
+    end();
+}
+
 TEST(before_the_handshake_nothing_is_served)
 {
     begin(&pricing_kind, false);
@@ -230,6 +252,7 @@ TEST(gossip_is_verified_and_kept)
 {
     begin(&hive_kind, true);
     say("\0", 1);
+    swarm_bed_turn(&f.b, LIMIT_SWARM_HEADERS_MS + 1); /* a minute is allowed */
     gossip(30, 20, BED_WALL_S, false);
     check(known_count(f.known) == 30 && f.script.fin, "thirty records");
     again();
