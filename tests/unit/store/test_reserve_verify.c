@@ -242,6 +242,40 @@ TEST(a_repair_finds_what_the_index_knew)
     end();
 }
 
+static enum err forget_run(struct store_job *job, struct ldb *db UNUSED, struct error *err)
+{
+    const uint8_t *id = reals[20].item.id.address;
+    uint8_t key[65] = { 'T' };
+    struct ldb_batch *batch = ldb_batch_create(4096);
+    memcpy(key + 1, id, 32);
+    memcpy(key + 33, reals[20].item.id.stamp_hash, 32);
+    enum err rc = ldb_batch_delete(batch, bytes_of(key, sizeof(key)), err);
+    rc = rc ? rc : store_commit(job, batch, true, err);
+    ldb_batch_destroy(batch);
+    return rc;
+}
+
+static void forgotten(struct store_job *job UNUSED, const struct error *err)
+{
+    world_cb(&w, err);
+}
+
+TEST(a_stamp_that_is_gone_is_found)
+{
+    static struct store_job job;
+    begin("stamps");
+    check(put_real(real_make(&reals[0], 1, 0, 1, 1)) == RESERVE_STORED, "content");
+    check(put_real(real_make(&reals[20], 1, 0, 2, 1)) == RESERVE_STORED, "its second stamp");
+    check(!verify(false) && faults == 0, first_fault);
+    w.waits = 1;
+    store_write(w.options.store, &job, forget_run, forgotten);
+    check(!world_await(&w), w.err.text);
+    check(!verify(false) && verified.by_fault[PROVE_DAMAGED] == 1,
+          "the one in the slot is another");
+    check(strstr(first_fault, "its stamp is not there"), first_fault);
+    end();
+}
+
 TEST(a_repair_that_did_not_end_is_not_forgotten)
 {
     begin("half");

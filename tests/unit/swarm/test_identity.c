@@ -46,6 +46,10 @@ TEST(nonces_and_prefixes_are_refused_when_they_are_none)
     check(!swarm_prefix_parse(&p, "", NULL) && p.bits == 0, "none at all");
     check(!swarm_prefix_parse(&p, "1010000000000001", NULL), "16 bits");
     check(p.bits == 16 && p.bytes[0] == 0xa0 && p.bytes[1] == 1, "from the left");
+    uint8_t overlay[32] = { 0xa0, 0x01, 0x80 };
+    check(swarm_prefix_matches(&p, overlay), "all of its bits and no more");
+    overlay[1] ^= 1;
+    check(!swarm_prefix_matches(&p, overlay), "all but the last");
 }
 
 TEST(a_mined_nonce_leads_to_the_neighbourhood)
