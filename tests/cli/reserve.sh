@@ -172,4 +172,28 @@ ok "and one that is good" grep -q "^batches: 1 in " <<<"$out"
 kill -TERM "$pid"
 ended "$pid"
 is "the node stops again" "$code" 0
+
+# A smaller reserve by SIGHUP.
+printf 'swarm: true\nbatches: %s\nnonce: %s\nreserve-capacity: %d\n' "$scratch/batches.json" "$nonce" 100000 >node.yaml
+start one --config="$scratch/node.yaml"
+wait_for one.log " ready "
+before=$(sed -n 's/^entries *\([0-9]*\).*/\1/p' <<<"$("$larder" reserve stats --data-dir="$scratch/one")")
+sed -i "s/^reserve-capacity:.*/reserve-capacity: $((before / 2))/" node.yaml
+echo "pullsync-has-concurrency: 7" >>node.yaml
+kill -HUP "$pid"
+ok "the capacity is reloaded" wait_for one.log "reserve-capacity is now $((before / 2))"
+ok "and the concurrency of has-checks" wait_for one.log "pullsync-has-concurrency is now 7"
+for _ in $(seq 100); do
+    run reserve stats --data-dir="$scratch/one"
+    after=$(sed -n 's/^entries *\([0-9]*\).*/\1/p' <<<"$out")
+    [ "$after" -gt $((before / 2)) ] || break
+    sleep 0.05
+done
+ok "what is too much goes, the farthest first" test "$after" -le $((before / 2)) -a "$after" -gt 0
+ok "and the radius has grown" grep -qE "^radius +[1-9]" <<<"$out"
+run reserve verify --data-dir="$scratch/one"
+is "what is left is sound" "$code" 0
+kill -TERM "$pid"
+ended "$pid"
+is "the node stops for good" "$code" 0
 done_testing
