@@ -4,6 +4,7 @@
 #   plain (default)  release flags, jemalloc
 #   asan, tsan       sanitizers, no jemalloc (lib/base/mem.h says why)
 #   fuzz             libFuzzer with clang, AddressSanitizer and UBSan
+#   cov              the same targets with counted lines
 VARIANT ?= plain
 CC ?= cc
 CXX ?= c++
@@ -52,8 +53,14 @@ CXX := clang++
 CFLAGS_COMMON += -fdouble-square-bracket-attributes
 OPT := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 LINK := -fsanitize=fuzzer,address,undefined
+else ifeq ($(VARIANT),cov)
+CC := clang
+CXX := clang++
+CFLAGS_COMMON += -fdouble-square-bracket-attributes
+OPT := -O1 -fprofile-instr-generate -fcoverage-mapping -fsanitize=fuzzer-no-link
+LINK := -fprofile-instr-generate -fsanitize=fuzzer
 else
-$(error VARIANT is plain, asan, tsan or fuzz, not '$(VARIANT)')
+$(error VARIANT is plain, asan, tsan, fuzz or cov, not '$(VARIANT)')
 endif
 
 LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lleveldb $(MALLOC_LIB) -lm -pthread

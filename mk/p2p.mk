@@ -6,6 +6,18 @@ $(BUILD)/soak/p2p_%: $(BUILD)/obj/tests/soak/p2p_%.o $(P2P_SOAK_OBJS) $(BUILD)/l
 	$(Q)$(CXX) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 .SECONDARY: $(P2P_SOAK_OBJS) $(BUILD)/obj/tests/soak/p2p_hostile.o
 
+.SECONDARY: $(BUILD)/obj/tests/soak/p2p_churn.o
+
+CHURN_CONNECTS ?= 1024
+CHURN_STREAMS ?= 102400
+CHURN_IDLE_SECONDS ?= 5
+
+## check-churn    connections and streams by the thousand, then 100 idle ones: what is left, what it costs
+.PHONY: check-churn
+check-churn: $(BUILD)/soak/p2p_churn
+	$(BUILD)/soak/p2p_churn $(CHURN_CONNECTS) $(CHURN_STREAMS) $(CHURN_IDLE_SECONDS) /ip4/127.0.0.1
+	$(BUILD)/soak/p2p_churn $(CHURN_CONNECTS) $(CHURN_STREAMS) $(CHURN_IDLE_SECONDS) /ip6/::1
+
 HOSTILE_SECONDS ?= 10
 
 ## check-hostile  512 hostile peers beside honest ones, at 1 GiB and 256 MiB, over IPv4 and IPv6
@@ -19,4 +31,5 @@ check-hostile-run: $(BUILD)/soak/p2p_hostile
 
 soak::
 	$(MAKE) check-hostile HOSTILE_SECONDS=100
-soak-tenth:: check-hostile
+	$(MAKE) check-churn CHURN_CONNECTS=10016 CHURN_STREAMS=1000000 CHURN_IDLE_SECONDS=50
+soak-tenth:: check-hostile check-churn

@@ -48,16 +48,21 @@ int wire_peek(struct bytes window, struct wire_field *out)
         *out = f;
         return (int)(r.at - window.data);
     }
-    /* Would it be valid with more bytes? Terminate an open varint and fill up to find out. */
+    /* Would it be valid with more bytes? Terminate an open varint and fill up to find out: with
+     * zeros, and with ones when what came of a tag is zero so far. */
     if (have == 0)
         return 0;
     if (have == sizeof(head))
         return WIRE_NEVER;
     memcpy(head, window.data, have);
-    memset(head + have, 0x01, sizeof(head) - have);
-    r = reader_of(bytes_of(head, sizeof(head)));
-    header_read(&r, &f);
-    return r.failed || (size_t)(r.at - head) <= have ? WIRE_NEVER : 0;
+    for (int fill = 0; fill <= 1; fill++) {
+        memset(head + have, fill, sizeof(head) - have);
+        r = reader_of(bytes_of(head, sizeof(head)));
+        header_read(&r, &f);
+        if (!r.failed && (size_t)(r.at - head) > have)
+            return 0;
+    }
+    return WIRE_NEVER;
 }
 
 bool wire_is(struct reader *r, const struct wire_field *f, uint32_t number, enum wire_type type)

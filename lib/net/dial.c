@@ -138,7 +138,8 @@ static struct dial_attempt *attempt_free(struct dial_job *job)
 static struct dial_target *next_target(struct dial_job *job)
 {
     struct dial_target *best = NULL;
-    for (struct dial_target *t = job->targets; t < job->targets + job->count; t++) {
+    for (uint32_t i = 0; i < job->count; i++) {
+        struct dial_target *t = &job->targets[i];
         if (t->tried)
             continue;
         if (t->address.ip6 != job->last_was_ip6)

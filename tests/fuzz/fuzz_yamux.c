@@ -130,7 +130,11 @@ static void ours(struct side *e, uint8_t what, uint8_t which)
     default: {
         static uint8_t block[65519];
         struct writer w = writer_of(block, which % 2 ? sizeof(block) : 64);
+        bool wants = yamux_wants_fill(&e->y);
+        if (which & 64)
+            note(&e->y, yamux_write_now(s, bytes_of((const uint8_t *)"word", 4), &w));
         yamux_fill(&e->y, &w);
+        assert(wants || writer_used(&w) == 0 || (which & 64));
         note(&e->y, writer_used(&w));
     }
     }

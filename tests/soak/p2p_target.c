@@ -19,6 +19,7 @@ static const struct mem_row rows[] = {
 enum {
     CONNECTIONS_MAX = LIMIT_P2P_CONNECTIONS + 16, /* room for honest ones beside 512 that are not */
     WATCH_MS = 5,
+    CALM_MS = 1000,
     HELD_BYTES = 4096,
     CONNECTION_BYTES = 5 * KiB, /* the object, its contexts, its place in the allocator's classes */
     STREAM_BYTES = 1 * KiB,     /* with what negotiates */
@@ -190,7 +191,7 @@ static void on_watch(struct timer *t)
         target.closing = true;
         host_close(target.host, 500, on_closed, NULL);
     }
-    timer_set(t, WATCH_MS);
+    timer_set(t, r->calm ? CALM_MS : WATCH_MS);
 }
 
 static enum err target_open(struct target_report *r, const char *where, struct error *err)
