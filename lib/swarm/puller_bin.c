@@ -172,22 +172,27 @@ static struct state_key key_of(const struct puller_bin *b)
     return (struct state_key){ STATE_PULLED, bytes_of(b->key, sizeof(b->key)) };
 }
 
+static void record_now(struct puller_bin *b);
+
 static void on_recorded(struct state_put *put, const struct error *err)
 {
     struct puller_bin *b = container_of(put, struct puller_bin, put);
+    bool live = !b->peer->gone;
     b->putting = false;
-    b->dirty |= err != NULL; /* with the next page; without it the page is only repeated */
-    if (b->dirty && !err)
+    if (err && live) /* until then a crash would repeat more pages */
         bin_record(b);
+    else if (b->dirty && !live)
+        record_now(b);
     peer_free_when_idle(b->peer);
 }
 
-static void bin_record(struct puller_bin *b)
+static void record_now(struct puller_bin *b)
 {
     struct puller *p = b->peer->puller;
-    b->dirty = b->putting;
-    if (b->putting)
+    timer_set(&b->record, 0);
+    if (!b->dirty || b->putting)
         return;
+    b->dirty = false;
     b->putting = true;
     b->done.raises = p->raises.now;
     b->done.radius = p->raises.radius;
@@ -198,6 +203,25 @@ static void bin_record(struct puller_bin *b)
     b->put.value = bytes_of(b->value, writer_used(&w));
     b->put.cb = on_recorded;
     state_put(p->options.state, &b->put);
+}
+
+static void on_record_time(struct timer *t)
+{
+    struct puller_bin *b = container_of(t, struct puller_bin, record);
+    if (b->putting)
+        timer_set(t, LIMIT_PULLSYNC_RECORD_MS);
+    else
+        record_now(b);
+}
+
+/* Soon, with what else is done until then: a crash in between only repeats pages. */
+static void bin_record(struct puller_bin *b)
+{
+    b->dirty = true;
+    if (b->peer->gone)
+        record_now(b);
+    else if (!timer_is_set(&b->record))
+        timer_set(&b->record, LIMIT_PULLSYNC_RECORD_MS);
 }
 
 void bin_forget_stale(struct puller_bin *b)
@@ -290,6 +314,7 @@ struct puller_bin *bin_create(struct puller_peer *peer, uint8_t number)
     list_init(&b->runs);
     timer_init(&b->history.timer, p->options.loop, on_history_time, "pull history");
     timer_init(&b->live.timer, p->options.loop, on_live_time, "pull live");
+    timer_init(&b->record, p->options.loop, on_record_time, "pulled intervals");
     return b;
 }
 
@@ -298,6 +323,7 @@ void bin_cancel(struct puller_bin *b)
     timer_set(&b->history.timer, 0);
     timer_set(&b->live.timer, 0);
     loop_defer_cancel(&b->later);
+    record_now(b);
     if (b->getting)
         state_get_cancel(&b->get);
     list_each_safe (at, &b->runs)
@@ -314,6 +340,7 @@ void bin_free(struct puller_bin *b)
     assert(bin_idle(b));
     timer_set(&b->history.timer, 0);
     timer_set(&b->live.timer, 0);
+    timer_set(&b->record, 0);
     loop_defer_cancel(&b->later);
     mem_free(b->peer->puller->options.mem, b);
 }

@@ -41,6 +41,7 @@ struct puller_bin {
     uint32_t history_out; /* historical ones among them */
     struct pull_backoff history, live;
     struct deferred later; /* starts sessions */
+    struct timer record;
     struct state_get get;
     struct state_put put;
     uint8_t key[PULL_KEY_BYTES], value[PULL_INTERVALS_BYTES_MAX];

@@ -52,7 +52,7 @@ static void bin_count(const struct puller_bin *b, struct puller_status *out, boo
     out->bins++;
     out->bins_live += b->loaded && bin_missing(b) == 0;
     out->missing += bin_missing(b);
-    *busy |= !b->loaded || b->putting;
+    *busy |= !b->loaded;
     list_each (at, &b->runs) {
         const struct pull_run *run = container_of(at, struct pull_run, link);
         bool parked = run->live && !pullsync_client_busy(&run->client);
