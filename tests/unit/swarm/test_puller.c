@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "core/metrics.h"
 #include "net/stream_mem.h"
 #include "store/reserve_state.h"
 #include "swarm/puller.h"
@@ -174,6 +175,10 @@ TEST(history_and_then_what_comes)
     struct puller_status s = look();
     check(s.synced && s.missing == 0 && s.bins == RESERVE_BINS && s.bins_live == RESERVE_BINS,
           "and that is a fact");
+    metrics_page_begin(&(struct metrics_page){ 0 });
+    check(metric_get(METRIC_pullsync_synced) == 1 && metric_get(METRIC_pullsync_peers) == 1 &&
+              metric_get(METRIC_pullsync_sessions) == RESERVE_BINS,
+          "that is shown");
     check(s.parked == RESERVE_BINS && s.sessions == RESERVE_BINS, "one session waits in each bin");
     check(s.stored == 640 && s.delivered == 640, "nothing twice");
     puller_each(puller, on_bin, NULL);
@@ -247,6 +252,9 @@ TEST(a_peer_that_resets_does_not_make_us_spin)
     bed_turn(&bed, 600 * 1000);
     check(opened > RESERVE_BINS && opened < 20 * RESERVE_BINS, "it is asked less and less");
     check(look().failed >= opened - 2 * RESERVE_BINS, "each time is counted");
+    metrics_page_begin(&(struct metrics_page){ 0 });
+    check(metric_get(METRIC_pullsync_missing) == 10 && metric_get(METRIC_pullsync_synced) == 0,
+          "and what is missing is shown");
     resets = false;
     bed_turn(&bed, LIMIT_PULLSYNC_BACKOFF_MS_MAX * 2);
     check(look().synced && bed_count(&bed, 1) == 10, "and in the end it works");

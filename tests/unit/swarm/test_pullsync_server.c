@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/varint.h"
+#include "core/metrics.h"
 #include "net/frame.h"
 #include "net/stream_mem.h"
 #include "swarm/pullsync_server.h"
@@ -260,12 +261,19 @@ TEST(requests_for_the_same_page_share_it)
     script_ask(&q, 0, 1);
     pullsync_server_status(server, &s);
     check(s.parked == 2 && s.pages == 0, "parked ones hold no page");
+    metrics_page_begin(&(struct metrics_page){ 0 });
+    check(metric_get(METRIC_pullsync_parked) == 2, "and are shown");
     bed_put(&bed, 0, 0, 0, 20);
     bed_turn(&bed, LIMIT_PULLSYNC_PAGE_MS);
     check(script_offer(&p, &offer) && offer.count == 20, "one");
     check(script_offer(&q, &offer) && offer.count == 20, "and the other");
     pullsync_server_status(server, &s);
     check(s.pages_collected == 1 && s.pages_shared == 1 && s.pages == 1, "have the same page");
+    metrics_page_begin(&(struct metrics_page){ 0 });
+    check(metric_get(METRIC_pullsync_serve_pages) == 1 &&
+              metric_get(METRIC_pullsync_serve_sessions) == 2 &&
+              metric_get(METRIC_pullsync_pages_shared_total) > 0,
+          "and it is shown");
     script_want(&p, &offer, true);
     bed_turn(&bed, 10);
     check(script_deliveries(&p, &offer) == 20, "which outlives the first that is through");
