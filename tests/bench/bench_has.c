@@ -11,7 +11,8 @@
 
 #include "base/prng.h"
 
-enum { PAGE = 250, IN_FLIGHT_MAX = RIG_HAS_CONCURRENCY, IDS = 1 << 16, CASE_MS = 1500 };
+enum { PAGE = 250, IN_FLIGHT_MAX = RIG_HAS_CONCURRENCY, IDS = 1 << 16 };
+enum { CASE_MS = 1500, CASE_SMALL_MS = 100, SMALL_ENTRIES = 100 * 1000 };
 
 struct query {
     struct reserve_has has;
@@ -61,7 +62,7 @@ static struct figures run_case(struct run *g, uint32_t in_flight, uint32_t ids, 
     g->at = g->done = g->yes = 0;
     g->out = in_flight;
     uint64_t wall = bench_wall_ns(), cpu = bench_process_cpu_ns();
-    g->until_ns = wall + CASE_MS * UINT64_C(1000000);
+    g->until_ns = wall + (g->entries < SMALL_ENTRIES ? CASE_SMALL_MS : CASE_MS) * UINT64_C(1000000);
     for (uint32_t i = 0; i < in_flight; i++) {
         struct query *q = &g->queries[i];
         memset(&q->has, 0, sizeof(q->has));
