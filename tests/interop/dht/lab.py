@@ -1,0 +1,91 @@
+"""A network of DHT servers, and the daemon that provides to it, as Python objects."""
+import json
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bee"))
+from peers import Larder, PeerError, wait_until  # noqa: E402
+
+
+class Network:
+    """Servers on go-libp2p-kad-dht in one process, with the oracle over their stores."""
+
+    def __init__(self, program, servers, *flags):
+        self.program = program
+        self.process = subprocess.Popen([program, "network", "-servers", str(servers), *flags],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        if not line:
+            raise PeerError("the network did not start")
+        self.bootstrap = json.loads(line)["bootstrap"]
+
+    def ask(self, *words):
+        self.process.stdin.write(" ".join(str(word) for word in words) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        if isinstance(answer, dict) and "error" in answer:
+            raise PeerError(answer["error"])
+        return answer
+
+    def reference(self, keys, *flags, seconds=300):
+        """The sweeping provider of the same library, over these servers."""
+        done = subprocess.run([self.program, "reference", "-bootstrap", ",".join(self.bootstrap), "-keys", keys,
+                               "-limit", f"{seconds}s", *flags],
+                              capture_output=True, text=True, timeout=seconds + 120, check=False)
+        if done.returncode:
+            raise PeerError(f"the reference ended with {done.returncode}: {done.stderr[-500:]}")
+        return json.loads(done.stdout)
+
+    def usage(self):
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.stdin.close()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+class Provider(Larder):
+    """The daemon with reprovide on, and nothing else that needs a peer."""
+
+    def __init__(self, program, directory, network, **options):
+        given = {"swarm": False, "reprovide": True, "dht-bootstrap": network.bootstrap, "memory": "256MiB"}
+        given.update(options)
+        self.own = given
+        super().__init__(program, directory)
+
+    def set(self, **options):
+        if self.own is not None:  # the first time: without what only Swarm has
+            self.options = {name: value for name, value in self.options.items()
+                            if name not in ("network-id", "full-node", "swarm")}
+            options, self.own = {**options, **self.own}, None
+        super().set(**options)
+
+    @property
+    def peer_id(self):
+        return self.address.rsplit("/", 1)[1]
+
+    def add(self, keys, seconds=600):
+        return self.command("keys", "import", keys, seconds=seconds)
+
+    def provided(self, keys, seconds):
+        """Waits until that many keys have been provided since the start, with nothing pending; the seconds it took."""
+        began = time.monotonic()
+        if not wait_until(lambda: self.done(keys), seconds, 0.2):
+            values = {name: value for name, value in self.metrics().items() if name.startswith("larder_reprovide")}
+            raise PeerError(f"not provided after {seconds} s: {values}")
+        return time.monotonic() - began
+
+    def done(self, keys):
+        values = self.metrics()
+        return (values.get("larder_reprovide_keys_provided_total", 0) >= keys
+                and values.get("larder_reprovide_first_provide_pending", 0) == 0
+                and values.get("larder_reprovide_keys_ongoing", 0) == 0)

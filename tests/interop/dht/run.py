@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Provider records of larder on real DHT servers. Usage: run.py DHT LARDER [--scale N] [CASE ...]
+
+Prints TAP. The scale multiplies keys; at 10 the networks of 1,000 servers and the reference's large
+runs come too. What counts as placed is what an oracle finds in the servers' stores.
+"""
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+
+from lab import Network, PeerError, Provider
+
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+class Scene:
+    def __init__(self, programs, scale, directory):
+        self.dht, self.larder = programs
+        self.scale, self.directory, self.started, self.notes = scale, directory, [], []
+
+    def network(self, servers, *flags):
+        network = Network(self.dht, servers, *flags)
+        self.started.append(network)
+        return network
+
+    def provider(self, network, name="larder", **options):
+        provider = Provider(self.larder, os.path.join(self.directory, name), network, **options)
+        self.started.append(provider)
+        return provider
+
+    def keys(self, count, seed=1):
+        path = os.path.join(self.directory, f"keys-{count}-{seed}")
+        if os.system(f"'{self.dht}' keys {count} {seed} '{path}'"):
+            raise PeerError("no keys")
+        return path
+
+    def true(self, what, seen):
+        if not seen:
+            raise PeerError(what)
+
+    def placed(self, verdict, share=0.99):
+        self.notes.append(f"{verdict}")
+        self.true(f"too few keys are with all of their nearest: {verdict}", verdict["all"] >= share * verdict["keys"])
+        self.true(f"a key is with nobody: {verdict}", verdict["one"] == verdict["keys"])
+
+    def end(self):
+        problems = []
+        for thing in reversed(self.started):
+            try:
+                thing.stop()
+            except PeerError as error:
+                problems.append(str(error))
+        return "; ".join(problems)
+
+
+def provide_all(scene, servers, count):
+    network, keys = scene.network(servers), scene.keys(count)
+    node = scene.provider(network)
+    node.add(keys)
+    seconds = node.provided(count, 60 + count / 100)
+    scene.placed(network.ask("check", keys, node.peer_id))
+    tally, values = network.ask("tally"), node.metrics()
+    sent, confirmed = (values[f"larder_reprovide_records_{what}_total"] for what in ("sent", "confirmed"))
+    scene.notes.append(f"{count / seconds:.0f} keys/s, {tally}, sent {sent:.0f}, confirmed {confirmed:.0f}")
+    scene.true(f"sent {sent}, confirmed {confirmed}", sent >= confirmed >= 0.9 * sent > 0)
+    scene.true(f"keys out of order: {tally}", tally["descents"] <= tally["streams"])
+    return network, node, keys
+
+
+@case
+def one_region(scene):
+    """30 servers: every key is with all of its true 20 nearest"""
+    provide_all(scene, 30, 1000 * scene.scale)
+
+
+@case
+def several_regions(scene):
+    """50 servers, where the reference places a tenth: ours all; sent and confirmed apart"""
+    network, _, keys = provide_all(scene, 50, 2000 * scene.scale)
+    other = network.reference(keys)
+    verdict = network.ask("check", keys, other["peer_id"])
+    scene.notes.append(f"the reference in the same network: {verdict}")
+
+
+@case
+def many_regions(scene):
+    """200 servers: every key is with all of its true 20 nearest"""
+    provide_all(scene, 200, 2000 * scene.scale)
+
+
+@case
+def thousand_servers(scene):
+    """1,000 servers (at scale 10): every key is with all of its true 20 nearest"""
+    provide_all(scene, 1000 if scene.scale >= 10 else 250, 300 * scene.scale)
+
+
+def spoiled(scene, how, before):
+    network, count = scene.network(60), 2000 * scene.scale
+    keys = scene.keys(count)
+    if before:
+        network.ask("spoil", how, 12)
+    node = scene.provider(network)
+    node.add(keys)
+    if not before:
+        limit = time.monotonic() + 30
+        while network.ask("tally")["add_provider"] < 1000 and time.monotonic() < limit:
+            time.sleep(0.02)
+        network.ask("spoil", how, 12)
+    seconds = node.provided(count, 180)
+    verdict = network.ask("check", keys, node.peer_id)
+    scene.notes.append(f"ended after {seconds:.1f} s")
+    scene.placed(verdict)
+
+
+for fault in ("stop", "stall", "reset"):
+    for early in (True, False):
+        def spoiled_case(scene, how=fault, before=early):
+            spoiled(scene, how, before)
+        spoiled_case.__name__ = f"{fault}_{'before' if early else 'during'}"
+        spoiled_case.__doc__ = (f"a fifth of 60 servers {fault}s {'before the cycle' if early else 'in the middle'}: "
+                                "it ends, and the living hold what they should")
+        case(spoiled_case)
+
+
+@case
+def killed(scene):
+    """SIGKILL in the middle of the cycle, and again: no key is missed"""
+    network, count = scene.network(60), 6000 * scene.scale
+    keys = scene.keys(count)
+    node = scene.provider(network)
+    node.add(keys)
+    for _ in range(3):
+        before, limit = network.ask("tally")["add_provider"], time.monotonic() + 30
+        while network.ask("tally")["add_provider"] < before + 5000 and time.monotonic() < limit:
+            time.sleep(0.01)
+        node.kill()
+        node.start()
+    wait = time.monotonic() + 120
+    while node.metric("reprovide_first_provide_pending") or node.metric("reprovide_keys_ongoing"):
+        scene.true("it does not end", time.monotonic() < wait)
+        time.sleep(0.2)
+    scene.placed(network.ask("check", keys, node.peer_id))
+    tally = network.ask("tally")
+    scene.notes.append(f"{tally['add_provider'] / (20 * count):.2f} times the records")
+
+
+@case
+def beside_the_reference(scene):
+    """100,000 keys at scale 10, 200 servers: keys/s and CPU per record, ours and the reference's"""
+    network, count = scene.network(200), 10000 * scene.scale
+    keys = scene.keys(count)
+    node = scene.provider(network)
+    idle = node.usage()
+    node.add(keys)
+    seconds = node.provided(count, 600)
+    used = node.usage()
+    scene.placed(network.ask("check", keys, node.peer_id))
+    records = node.metric("reprovide_records_sent_total")
+    network.ask("forget")
+    other = network.reference(keys, seconds=600)
+    ours_us, theirs_us = (1e6 * cpu / n for cpu, n in (
+        (used["cpu_s"] - idle["cpu_s"], records), (other["cpu_seconds"], other["records"])))
+    scene.notes.append(f"ours {count / seconds:.0f} keys/s, {ours_us:.2f} us CPU per record, import included, "
+                       f"{used['vm_hwm_kib'] / 1024:.1f} MiB at most (idle {idle['vm_hwm_kib'] / 1024:.1f})")
+    scene.notes.append(f"reference {count / other['seconds']:.0f} keys/s, {theirs_us:.2f} us CPU per record, "
+                       f"{other['resident_peak_kib'] / 1024:.1f} MiB at most; "
+                       f"ratio of CPU per record {ours_us / theirs_us:.3f}, of keys/s {other['seconds'] / seconds:.2f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dht")
+    parser.add_argument("larder")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--scale", type=int, default=1)
+    given = parser.parse_args()
+    cases = [c for c in CASES if not given.names or c.__name__ in given.names]
+    print(f"1..{len(cases)}", flush=True)
+    failed = 0
+    for number, function in enumerate(cases, 1):
+        directory = tempfile.mkdtemp(prefix="larder-dht-")
+        scene = Scene((given.dht, given.larder), given.scale, directory)
+        began, problem = time.monotonic(), None
+        try:
+            function(scene)
+        except PeerError as error:
+            problem = str(error)
+        except Exception:  # whatever it is, the next case must run
+            problem = traceback.format_exc()
+        problem = scene.end() if problem is None else (scene.end(), problem)[1]
+        title = (function.__doc__ or "").strip().split("\n")[0]
+        print(f"{'not ok' if problem else 'ok'} {number} - {function.__name__}: {title}"
+              f" ({time.monotonic() - began:.1f} s)")
+        for note in scene.notes:
+            print(f"#   {note}")
+        for line in (problem or "").splitlines():
+            print(f"#   {line}")
+        failed += bool(problem)
+        log = os.path.join(directory, "larder", "log")
+        if problem and os.path.exists(log):
+            with open(log, encoding="utf-8") as lines:
+                for line in lines.readlines()[-15:]:
+                    print(f"#   log: {line.rstrip()}")
+        shutil.rmtree(directory, ignore_errors=True)
+        sys.stdout.flush()
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main() else 0)
