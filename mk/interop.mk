@@ -26,7 +26,7 @@ interop-py: $(BUILD)/interop/peer
 
 $(BUILD)/interop/bee-peer: $(wildcard tests/interop/bee/*.go tests/interop/bee/go.*)
 	$(if $(Q),@echo "GO    $@")
-	$(Q)tests/interop/bee/build.sh $@
+	$(Q)tests/interop/build-go.sh tests/interop/bee $@
 
 ## interop-bee    the daemon against nodes made of bee's own packages; BEE_CASES= names some
 .PHONY: interop-bee
@@ -44,3 +44,20 @@ BEE_BENCH_CHUNKS ?= 100000
 .PHONY: bench-bee
 bench-bee: $(BUILD)/interop/bee-peer $(BUILD)/larder
 	@tests/interop/bee/bench.py $(BUILD)/interop/bee-peer $(BUILD)/larder --chunks $(BEE_BENCH_CHUNKS)
+
+# Servers of a DHT with an oracle over their stores, and the reference that provides to them.
+$(BUILD)/interop/dht: $(wildcard tests/interop/dht/*.go tests/interop/dht/go.*)
+	$(if $(Q),@echo "GO    $@")
+	$(Q)tests/interop/build-go.sh tests/interop/dht $@
+
+$(BUILD)/interop/kubo/ipfs: tests/interop/kubo/go.mod tests/interop/kubo/go.sum
+	$(if $(Q),@echo "GO    $@")
+	$(Q)tests/interop/build-go.sh tests/interop/kubo $@ github.com/ipfs/kubo/cmd/ipfs
+
+DHT_PEERS := $(BUILD)/interop/dht $(BUILD)/interop/kubo/ipfs $(BUILD)/larder
+DHT_SCALE ?= 1
+
+## interop-dht    provider records on real DHT servers, judged by an oracle; DHT_CASES= names some
+.PHONY: interop-dht
+interop-dht: $(DHT_PEERS)
+	prove -v --exec python3 tests/interop/dht/run.py :: $(DHT_PEERS) --scale $(DHT_SCALE) $(DHT_CASES)

@@ -53,6 +53,47 @@ class Network:
                 self.process.wait()
 
 
+KUBO = """
+. "$1/kubo/node.sh"
+kubo_bin=$2
+kubo_init "$3" && kubo_set Routing.Type '"dhtclient"' && kubo_set Routing.LoopbackAddressesOnLanDHT true &&
+    kubo_set Bootstrap "$4" && kubo_start && echo ready
+read -r _
+kubo_stop
+"""
+
+
+class Kubo:
+    """A kubo node that looks things up in a network of servers with the prefix /ipfs/lan: the other network is the
+    public one, whose addresses may not be those of loopback."""
+
+    def __init__(self, program, directory, network):
+        interop = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+        self.program, self.directory = program, directory
+        self.process = subprocess.Popen(
+            ["bash", "-c", KUBO, "kubo", interop, program, directory, json.dumps(network.bootstrap)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self.process.stdout.readline() != "ready\n":
+            raise PeerError("kubo does not start")
+
+    def command(self, *arguments, seconds=60):
+        done = subprocess.run([self.program, *arguments], capture_output=True, text=True, timeout=seconds, check=False,
+                              env={**os.environ, "IPFS_PATH": self.directory})
+        if done.returncode:
+            raise PeerError(f"ipfs {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def stop(self):
+        self.process.stdin.close()
+        try:
+            code = self.process.wait(30)
+        except subprocess.TimeoutExpired as error:
+            self.process.kill()
+            raise PeerError("kubo does not end") from error
+        if code:
+            raise PeerError(f"kubo ended with {code}")
+
+
 class Provider(Larder):
     """The daemon with reprovide on, and nothing else that needs a peer."""
 

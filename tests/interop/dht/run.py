@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Provider records of larder on real DHT servers. Usage: run.py DHT LARDER [--scale N] [CASE ...]
+"""Provider records of larder on real DHT servers. Usage: run.py DHT KUBO LARDER [--scale N] [CASE ...]
 
 Prints TAP. The scale multiplies keys; at 10 the networks of 1,000 servers and the reference's large
 runs come too. What counts as placed is what an oracle finds in the servers' stores.
 """
 import argparse
+import base64
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ import tempfile
 import time
 import traceback
 
-from lab import Network, PeerError, Provider
+from lab import Kubo, Network, PeerError, Provider
 
 CASES = []
 
@@ -24,7 +25,7 @@ def case(function):
 
 class Scene:
     def __init__(self, programs, scale, directory):
-        self.dht, self.larder = programs
+        self.dht, self.kubo, self.larder = programs
         self.scale, self.directory, self.started, self.notes = scale, directory, [], []
 
     def network(self, servers, *flags):
@@ -176,9 +177,29 @@ def beside_the_reference(scene):
                        f"ratio of CPU per record {ours_us / theirs_us:.3f}, of keys/s {other['seconds'] / seconds:.2f}")
 
 
+@case
+def found_by_kubo(scene):
+    """kubo finds us by `ipfs routing findprovs` and connects to what it found"""
+    network, keys = scene.network(30, "-prefix", "/ipfs/lan"), scene.keys(300)
+    node = scene.provider(network, dht_protocol_prefix="/ipfs/lan")
+    node.add(keys)
+    node.provided(300, 60)
+    kubo = Kubo(scene.kubo, os.path.join(scene.directory, "kubo"), network)
+    scene.started.append(kubo)
+    with open(keys, encoding="ascii") as lines:
+        hashes = [bytes.fromhex(line) for line in lines]
+    for key in hashes[:10]:
+        cid = "b" + base64.b32encode(b"\x01\x55" + key).decode().lower().rstrip("=")
+        found = kubo.command("routing", "findprovs", cid).split()
+        scene.true(f"kubo finds {found} for {cid}, not {node.peer_id}", found == [node.peer_id])
+    kubo.command("swarm", "connect", f"/p2p/{node.peer_id}")
+    scene.true("kubo is not connected to us", node.peer_id in kubo.command("swarm", "peers"))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dht")
+    parser.add_argument("kubo")
     parser.add_argument("larder")
     parser.add_argument("names", nargs="*")
     parser.add_argument("--scale", type=int, default=1)
@@ -188,7 +209,7 @@ def main():
     failed = 0
     for number, function in enumerate(cases, 1):
         directory = tempfile.mkdtemp(prefix="larder-dht-")
-        scene = Scene((given.dht, given.larder), given.scale, directory)
+        scene = Scene((given.dht, given.kubo, given.larder), given.scale, directory)
         began, problem = time.monotonic(), None
         try:
             function(scene)
