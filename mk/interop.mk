@@ -61,3 +61,5 @@ DHT_SCALE ?= 1
 .PHONY: interop-dht
 interop-dht: $(DHT_PEERS)
 	prove -v --exec python3 tests/interop/dht/run.py :: $(DHT_PEERS) --scale $(DHT_SCALE) $(DHT_CASES)
+soak::
+	$(MAKE) interop-dht DHT_SCALE=10
