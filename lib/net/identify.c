@@ -89,18 +89,21 @@ size_t identify_frame(const struct conn *c, uint8_t out[LIMIT_P2P_IDENTIFY_OWN_B
 struct answer {
     struct mem_owner *mem;
     size_t size, sent;
-    uint8_t bytes[LIMIT_P2P_IDENTIFY_OWN_BYTES];
+    uint8_t bytes[];
 };
 
 static enum err answer_open(struct stream *s, void *ctx UNUSED, void **user)
 {
     struct conn *c = stream_conn(s);
     struct host *h = c->host;
-    struct answer *a = mem_try_alloc(h->mem, sizeof(*a));
+    uint8_t frame[LIMIT_P2P_IDENTIFY_OWN_BYTES];
+    size_t size = identify_frame(c, frame);
+    struct answer *a = mem_try_alloc(h->mem, sizeof(*a) + size); /* as long as the peer likes */
     if (!a)
         return ERR_BUDGET;
     a->mem = h->mem;
-    a->size = identify_frame(c, a->bytes);
+    a->size = size;
+    memcpy(a->bytes, frame, size);
     c->told_version = h->version;
     a->sent = 0;
     *user = a;

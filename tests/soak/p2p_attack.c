@@ -19,10 +19,10 @@
 #include "p2p_target.h"
 
 const char *const attack_names[ATTACK_KINDS] = {
-    "silent",       "drip",        "stops in noise", "bad security",  "giant token",
-    "bad noise",    "bad proof",   "bad record",     "bad yamux",     "bad stream",
-    "fill windows", "slow reader", "open flood",     "rapid reset",   "giant frame",
-    "giant answer", "half record", "pings",          "credit by byte"
+    "silent",       "drip",          "stops in noise", "bad security", "giant token",
+    "bad noise",    "bad proof",     "bad record",     "bad yamux",    "bad stream",
+    "fill windows", "slow reader",   "open flood",     "rapid reset",  "giant frame",
+    "giant answer", "holds answers", "half record",    "pings",        "credit by byte"
 };
 
 enum {
@@ -221,6 +221,25 @@ static void garbage(struct attacker *a, size_t size)
     a->out_at = 0;
 }
 
+/* Answers of all kinds into a socket that is full: endless bytes first. */
+static void hold_answers(struct attacker *a)
+{
+    struct writer w = plain_writer(a);
+    if (a->turn > 4)
+        return;
+    if (a->turn == 0) {
+        open_lazily(a, &w, ENDLESS_NAME);
+        frame(&w, FRAME_DATA, 0, a->next_id - 2, 1);
+        writer_u8(&w, 1);
+        frame(&w, FRAME_WINDOW, 0, a->next_id - 2, 1 << 30);
+    } else {
+        open_lazily(a, &w, a->turn % 2 ? "/ipfs/id/1.0.0" : "/ipfs/ping/1.0.0");
+        frame(&w, FRAME_DATA, 0, a->next_id - 2, CHUNK_BYTES);
+        memset(writer_reserve(&w, CHUNK_BYTES), 0x46, CHUNK_BYTES);
+    }
+    seal(a, &w);
+}
+
 /* A stream, then its window in two records; then the next stream. */
 static void fill_windows(struct attacker *a)
 {
@@ -353,6 +372,9 @@ static void next_words(struct attacker *a)
     case ATTACK_FILL_WINDOWS:
         fill_windows(a);
         break;
+    case ATTACK_HOLD_ANSWERS:
+        hold_answers(a);
+        break;
     case ATTACK_SLOW_READER:
         ask_endlessly(a, 1 * MiB);
         break;
@@ -374,11 +396,18 @@ static void next_words(struct attacker *a)
     a->turn += a->out_size > 0;
 }
 
+/* One that neither reads nor writes hears of its end this way. */
+static bool is_cut(const struct attacker *a)
+{
+    struct pollfd p = { .fd = a->fd, .events = POLLRDHUP };
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
 /* What the other side says is thrown away, but by those who do not read. False: it was cut. */
 static bool listen_to(struct attacker *a)
 {
     static uint8_t scratch[64 * KiB];
-    if (a->kind == ATTACK_SLOW_READER)
+    if (a->kind == ATTACK_SLOW_READER || (a->kind == ATTACK_HOLD_ANSWERS && !is_cut(a)))
         return true;
     ssize_t n = recv(a->fd, scratch, sizeof(scratch), 0);
     return n > 0 || (n < 0 && errno == EAGAIN);
@@ -419,8 +448,8 @@ static bool step(struct attacker *a)
 static enum attack_kind kind_of(int i, int half_open_max)
 {
     static const enum attack_kind staying[] = { ATTACK_FILL_WINDOWS, ATTACK_SLOW_READER,
-                                                ATTACK_TINY_CREDIT, ATTACK_HALF_RECORD,
-                                                ATTACK_GIANT_ANSWER };
+                                                ATTACK_TINY_CREDIT,  ATTACK_HALF_RECORD,
+                                                ATTACK_GIANT_ANSWER, ATTACK_HOLD_ANSWERS };
     if (i < half_open_max)
         return (enum attack_kind)(i % (ATTACK_STOP_NOISE + 1));
     if (i < half_open_max + CUT_PEERS)

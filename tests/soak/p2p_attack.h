@@ -27,6 +27,7 @@ enum attack_kind {
     ATTACK_RAPID_RESET,  /* opens and resets */
     ATTACK_GIANT_FRAME,  /* frames that announce 4 GiB */
     ATTACK_GIANT_ANSWER, /* answers identify with a message of 4 GiB */
+    ATTACK_HOLD_ANSWERS, /* asks for identify and pings, and reads no answer */
     ATTACK_HALF_RECORD,  /* the beginning of a 64 KiB record, and a byte now and then */
     ATTACK_PINGS,        /* asks and answers pings without end */
     ATTACK_TINY_CREDIT,  /* asks for endless bytes and gives credit by the byte */
