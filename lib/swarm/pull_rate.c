@@ -64,6 +64,7 @@ static void serve(struct pull_rate *r)
                 return;
             }
             r->tokens_u -= price;
+            w->paid = w->chunks;
         }
         list_remove(&w->link_);
         w->cb(w, w->canceled_);
@@ -77,6 +78,16 @@ void pull_rate_wait(struct pull_rate *r, struct pull_rate_waiter *w)
     w->canceled_ = false;
     list_append(&r->waiting, &w->link_);
     soon(r);
+}
+
+void pull_rate_refund(struct pull_rate *r, uint32_t chunks)
+{
+    if (chunks == 0)
+        return;
+    refill(r);
+    r->tokens_u = MIN(r->tokens_u + (int64_t)chunks * 1000000, (int64_t)r->per_second * 1000000);
+    if (!list_empty(&r->waiting))
+        soon(r);
 }
 
 void pull_rate_cancel(struct pull_rate_waiter *w)

@@ -119,6 +119,12 @@ static bool page_counts(struct pull_run *run)
            run->client.topmost >= run->client.start;
 }
 
+/* Chunks of the page that were good: stored, or not taken because there is a newer stamp. */
+static uint32_t good_of(const struct pullsync_client *c)
+{
+    return c->counts.stored + c->counts.refused[PULLSYNC_OLDER];
+}
+
 static void page_done(struct pull_run *run)
 {
     struct puller_bin *b = run->bin;
@@ -137,7 +143,11 @@ static void page_done(struct pull_run *run)
     b->top = MAX(b->top, c->topmost);
     if (run->live)
         b->live_from = c->topmost + 1;
-    backoff->fails = 0;
+    /* A peer that has nothing of what it offers is asked less and less often. */
+    if (c->counts.wanted == 0 || good_of(c) > 0)
+        backoff->fails = 0;
+    else if (!timer_is_set(&backoff->timer)) /* pages under way together count once */
+        backoff_set(b->peer->puller, backoff, ERR_PROTOCOL);
     bin_record(b);
 }
 
@@ -147,6 +157,7 @@ static void on_page(struct pullsync_client *c, const struct error *err)
     struct puller_bin *b = run->bin;
     struct puller *p = b->peer->puller;
     totals_add(&p->totals, &c->counts);
+    pull_rate_refund(&p->env.rate, c->paid_.paid - MIN(c->paid_.paid, good_of(c)));
     p->totals.sessions--;
     list_remove(&run->link);
     if (run->live)
@@ -278,6 +289,8 @@ void bin_load(struct puller_bin *b)
 void bin_reopen(struct puller_bin *b, uint64_t from, uint64_t to)
 {
     b->top = MAX(b->top, to);
+    b->history.fails = 0; /* what was no good may be now */
+    timer_set(&b->history.timer, 0);
     pull_intervals_remove(&b->done, from, to);
     bin_record(b);
     bin_start(b);

@@ -445,6 +445,27 @@ TEST(the_rate_is_one_for_all)
     end();
 }
 
+TEST(what_was_paid_for_nothing_is_given_back)
+{
+    static struct pull p, q;
+    make();
+    pull_rate_set(&env.rate, 100);
+    bed_put(&bed, 0, 0, 0, 100);
+    bed_put(&bed, 0, 1, 0, 100);
+    pull_start(&p, 0, 1, NULL);
+    pull_start(&q, 1, 1, NULL);
+    for (int i = 0; i < 150 && !p.done; i++)
+        bed_turn(&bed, 10);
+    check(p.done && !q.done && p.c.paid_.paid == 100, "the first has paid for all there was");
+    pull_rate_refund(&env.rate, 100);
+    check(q.c.paid_.paid == 0, "nobody is called inside");
+    bed_turn(&bed, 10);
+    check(q.c.paid_.paid == 100, "and the next one need not wait a second");
+    bed_turn(&bed, 1100);
+    check(q.done && !q.err.code, "it ends");
+    end();
+}
+
 /* --- canceled at each step, refused each allocation ------------------------------------------- */
 
 struct canceler {
