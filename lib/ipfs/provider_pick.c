@@ -89,10 +89,8 @@ static void on_part_done(void *ctx, const struct region_part *part)
         p->holders_sum += part->sent * 1000;
         p->holders_keys += part->keys;
     }
-    if (!w->pending_only) {
+    if (!w->pending_only)
         schedule_put(&p->schedule, &e);
-        provider_progress(w, part->prefix, 0, bytes_of(NULL, 0));
-    }
     provider_flush(p);
 }
 

@@ -123,10 +123,10 @@ static void on_flushed(struct keystore_write *req, const struct error *err)
         provider_flush(p);
 }
 
-static void flush_row(struct provider *p, uint32_t i, struct kad_prefix prefix,
+static void flush_row(struct provider *p, uint32_t i, uint8_t kind, struct kad_prefix prefix,
                       const struct schedule_entry *e)
 {
-    schedule_row_key('r', prefix, p->flush_keys[i]);
+    schedule_row_key(kind, prefix, p->flush_keys[i]);
     p->flush_rows[i] =
         (struct keystore_row){ .key = bytes_of(p->flush_keys[i], SCHEDULE_KEY_BYTES) };
     if (!e)
@@ -159,12 +159,13 @@ void provider_flush(struct provider *p)
     if (p->flushing || p->stopping)
         return;
     while (n < most && s->gone_count > 0)
-        flush_row(p, n++, s->gone[--s->gone_count], NULL);
-    for (uint32_t i = 0; i < s->count && n < most; i++) {
+        flush_row(p, n++, 'r', s->gone[--s->gone_count], NULL);
+    for (uint32_t i = 0; i < s->count && n + 2 <= most; i++) {
         if (!s->entries[i].dirty)
             continue;
         s->entries[i].dirty = false;
-        flush_row(p, n++, s->entries[i].prefix, &s->entries[i]);
+        flush_row(p, n++, 'r', s->entries[i].prefix, &s->entries[i]);
+        flush_row(p, n++, 'p', s->entries[i].prefix, NULL); /* and no pass is under way there */
     }
     if (p->totals_dirty)
         flush_totals(p, n++);
@@ -194,12 +195,9 @@ void provider_progress(void *worker, struct kad_prefix part, uint64_t started_ms
         return; /* the next chunk will say more */
     schedule_row_key('p', part, w->key);
     w->row.key = bytes_of(w->key, sizeof(w->key));
-    w->row.value = bytes_of(NULL, 0);
-    if (last.size > 0) {
-        be64_encode(w->value, started_ms);
-        memcpy(w->value + 8, last.data, last.size);
-        w->row.value = bytes_of(w->value, 8 + last.size);
-    }
+    be64_encode(w->value, started_ms);
+    memcpy(w->value + 8, last.data, last.size);
+    w->row.value = bytes_of(w->value, 8 + last.size);
     w->write = (struct keystore_write){
         .op = KEYSTORE_ROWS, .rows = &w->row, .rows_count = 1, .cb = on_progress_written
     };
@@ -210,9 +208,12 @@ void provider_progress(void *worker, struct kad_prefix part, uint64_t started_ms
 struct bytes provider_resume(void *worker, struct kad_prefix part)
 {
     struct provider *p = ((struct provider_worker *)worker)->provider;
-    uint64_t now = provider_wall_ms(p);
+    uint64_t now = provider_wall_ms(p), end;
+    const struct schedule_entry *e = schedule_at(&p->schedule, part.bits, &end);
     for (uint32_t i = 0; i < p->resumes_count; i++) {
         struct provider_resume *r = &p->resumes[i];
+        if (e && e->done_ms >= r->started_ms)
+            continue; /* it was ended since */
         if (r->prefix.bits != part.bits || r->prefix.len != part.len ||
             now - r->started_ms > LIMIT_PROVIDER_RESUME_MS)
             continue;

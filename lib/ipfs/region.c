@@ -239,7 +239,7 @@ static void on_passed(void *ctx, const struct error *err)
     bool again = pass_account(r);
     if (err || r->canceled) {
         finish(r, err);
-    } else if (again && r->part.reached < KAD_K && r->u.explore.prefix.len > 0) {
+    } else if (again && r->part.reached < KAD_K && r->at.len > 0) {
         struct error few;
         error_set(&few, ERR_CLOSED, "fewer than %d servers of a region are left", KAD_K);
         finish(r, &few); /* explored anew, without the bad ones */

@@ -1,0 +1,223 @@
+#include "kad_sink.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/varint.h"
+#include "codec/wire.h"
+
+struct session {
+    struct sink *sink;
+    struct stream *stream;
+    uint64_t last; /* place of the last record */
+    size_t out_size, out_at;
+    bool told;
+    uint8_t out[8192]; /* an answer */
+};
+
+static enum err on_open(struct stream *s, void *ctx, void **user)
+{
+    struct session *x = calloc(1, sizeof(*x));
+    x->sink = ctx;
+    x->stream = s;
+    *user = x;
+    return ERR_OK;
+}
+
+static const uint8_t *sort_target;
+static int by_distance(const void *a, const void *b)
+{
+    const struct sink *x = *(struct sink *const *)a, *y = *(struct sink *const *)b;
+    return kad_compare(sort_target, x->peer.kad, y->peer.kad);
+}
+
+static void put_peer(struct writer *w, uint32_t field, const struct kad_peer *peer)
+{
+    uint8_t buf[512];
+    struct writer p = writer_of(buf, sizeof(buf));
+    uint32_t at = 0;
+    wire_put_bytes(&p, 1, peer_id_bytes(&peer->id));
+    for (struct bytes a; (a = kad_peer_address(peer, &at)).size > 0;)
+        wire_put_bytes(&p, 2, a);
+    wire_put_bytes(w, field, bytes_of(buf, writer_used(&p)));
+}
+
+static void answer(struct session *x, uint64_t type, struct bytes key)
+{
+    static struct sink *order[SINKS_MAX];
+    static uint8_t body[8000];
+    struct sinks *all = x->sink->all;
+    struct writer w = writer_of(body, sizeof(body)), out = writer_of(x->out, sizeof(x->out));
+    uint8_t target[KAD_BYTES];
+    struct kad_peer asker;
+    kad_of(key, target);
+    for (uint32_t i = 0; i < all->count; i++)
+        order[i] = &all->sink[i];
+    sort_target = target;
+    qsort(order, all->count, sizeof(order[0]), by_distance);
+    wire_put_varint(&w, 1, type);
+    wire_put_bytes(&w, 2, key);
+    for (uint32_t i = 0; i < MIN(all->count, (uint32_t)KAD_K); i++)
+        put_peer(&w, 8, &order[i]->peer);
+    if (type == KAD_GET_PROVIDERS) {
+        kad_peer_init(&asker, stream_peer(x->stream));
+        put_peer(&w, 9, &asker);
+    }
+    check(!w.overflow && x->out_at == x->out_size, "one answer at a time");
+    writer_uvarint(&out, writer_used(&w));
+    writer_put(&out, body, writer_used(&w));
+    check(!out.overflow, "an answer fits");
+    x->out_size = writer_used(&out);
+    x->out_at = 0;
+    stream_want_write(x->stream);
+}
+
+/* False: the stream is no more. */
+static bool record(struct session *x, struct bytes key)
+{
+    struct sink *s = x->sink;
+    uint64_t kad = key_kad(key);
+    if (s->resets) {
+        stream_reset(x->stream, 0);
+        return false;
+    }
+    s->streams += !x->told;
+    x->told = true;
+    s->descents += kad < x->last;
+    x->last = kad;
+    s->records++;
+    s->sum += kad;
+    s->all->records++;
+    return true;
+}
+
+static bool message(struct session *x, struct bytes in)
+{
+    struct reader r = reader_of(in);
+    struct wire_field f;
+    uint64_t type = KAD_PUT_VALUE;
+    struct bytes key = { NULL, 0 };
+    while (wire_next(&r, &f)) {
+        if (f.number == 1)
+            type = f.value;
+        if (f.number == 2)
+            key = f.bytes;
+    }
+    check(!r.failed && key.size > 0, "a whole message");
+    if (type == KAD_ADD_PROVIDER)
+        return record(x, key);
+    x->sink->questions++;
+    answer(x, type, key);
+    return true;
+}
+
+static size_t on_data(struct stream *s, void *user, const uint8_t *bytes, size_t size)
+{
+    struct session *x = user;
+    size_t at = 0;
+    if (size == 0) {
+        stream_finish(s);
+        return 0;
+    }
+    while (at < size && x->out_at == x->out_size) {
+        uint64_t length = 0;
+        int n = uvarint_peek(bytes_of(bytes + at, size - at), &length);
+        if (n <= 0 || length > size - at - (size_t)n)
+            break;
+        if (x->sink->stalls && bytes[at + (size_t)n + 1] == KAD_ADD_PROVIDER)
+            return at;
+        at += (size_t)n + length;
+        if (!message(x, bytes_of(bytes + at - length, length)))
+            break;
+    }
+    if (x->sink->all->on_records)
+        x->sink->all->on_records(x->sink->all->ctx);
+    return at;
+}
+
+static size_t on_writable(struct stream *s, void *user, uint8_t *buf, size_t room)
+{
+    struct session *x = user;
+    size_t n = MIN(room, x->out_size - x->out_at);
+    memcpy(buf, x->out + x->out_at, n);
+    x->out_at += n;
+    if (x->out_at == x->out_size)
+        stream_resume(s);
+    return n;
+}
+
+static void on_close(struct stream *s UNUSED, void *user, const struct error *err UNUSED,
+                     uint32_t code UNUSED)
+{
+    free(user);
+}
+
+static const struct stream_ops ops = { on_open, on_data, on_writable, on_close };
+
+void sinks_make(struct sinks *s, struct loop *loop, struct mem_owner *mem, uint32_t count)
+{
+    static const char any[] = "/ip4/127.0.0.1/tcp/0";
+    struct error err;
+    check(count <= SINKS_MAX, "that many sinks");
+    *s = (struct sinks){ .loop = loop, .mem = mem, .count = count };
+    for (uint32_t i = 0; i < count; i++) {
+        struct sink *k = &s->sink[i];
+        uint8_t seed[32] = { (uint8_t)i, 7 }, address[64];
+        struct writer w = writer_of(address, sizeof(address));
+        peer_secret_from_seed(seed, &k->secret);
+        k->all = s;
+        const struct host_options options = {
+            .loop = loop, .mem = mem, .identity = &k->secret, .agent = "sink", .allow_private = true
+        };
+        check(!host_create(&k->host, &options, &err), err.text);
+        s->protocol[i] = (struct protocol){
+            .name = "/ipfs/kad/1.0.0", .ops = &ops, .ctx = k, .in_per_peer_max = 64, .in_max = 1000
+        };
+        check(!host_register(k->host, &s->protocol[i], &err), err.text);
+        check(!multiaddr_from_text(any, strlen(any), &w, &err), err.text);
+        check(!host_listen(k->host, bytes_of(address, writer_used(&w)), &err), err.text);
+        kad_peer_init(&k->peer, &k->secret.id);
+        w = writer_of(address, sizeof(address));
+        check(host_address(k->host, 0, &w), "an address");
+        check(kad_peer_add_address(&k->peer, bytes_of(address, writer_used(&w)), true), "of ours");
+    }
+}
+
+void sinks_address(struct sinks *s, uint32_t i, char *out, size_t size)
+{
+    uint8_t buf[128];
+    uint32_t at = 0;
+    struct writer w = writer_of(buf, sizeof(buf));
+    struct bytes a = kad_peer_address(&s->sink[i].peer, &at);
+    writer_put(&w, a.data, a.size);
+    multiaddr_put_peer(&w, &s->sink[i].peer.id);
+    check(!multiaddr_to_text(bytes_of(buf, writer_used(&w)), out, size, NULL), "text");
+}
+
+struct closing {
+    void (*done)(void *ctx);
+    void *ctx;
+    struct sinks *s;
+};
+static struct closing closing_;
+
+static void on_closed(void *ctx UNUSED)
+{
+    if (--closing_.s->closing == 0)
+        closing_.done(closing_.ctx);
+}
+
+void sinks_close(struct sinks *s, void (*done)(void *ctx), void *ctx)
+{
+    closing_ = (struct closing){ done, ctx, s };
+    s->closing = s->count;
+    for (uint32_t i = 0; i < s->count; i++)
+        host_close(s->sink[i].host, 100, on_closed, NULL);
+}
+
+void sinks_free(struct sinks *s)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        host_destroy(s->sink[i].host);
+}

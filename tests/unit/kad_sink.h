@@ -1,0 +1,42 @@
+/* tests/unit/kad_sink.h: DHT servers in one process that count records instead of keeping them, and
+ * check the order of each stream. Some of them behave badly. */
+#ifndef LARDER_TESTS_KAD_SINK_H
+#define LARDER_TESTS_KAD_SINK_H
+
+#include "unit.h"
+
+#include "ipfs/kad.h"
+#include "net/host.h"
+
+enum { SINKS_MAX = 80 };
+
+struct sinks;
+struct sink {
+    struct sinks *all;
+    struct host *host;
+    struct peer_secret secret;
+    struct kad_peer peer;
+    uint64_t records, sum; /* of the first 64 bits of their places */
+    uint32_t streams, questions, descents;
+    bool stalls; /* on the first record: takes nothing more */
+    bool resets; /* on each record */
+};
+struct sinks {
+    struct loop *loop;
+    struct mem_owner *mem;
+    struct sink sink[SINKS_MAX];
+    uint32_t count, closing;
+    struct protocol protocol[SINKS_MAX];
+    uint64_t records;
+    void (*on_records)(void *ctx); /* after some have come; may be NULL */
+    void *ctx;
+};
+
+void sinks_make(struct sinks *s, struct loop *loop, struct mem_owner *mem, uint32_t count);
+/* Calls done when all are closed; sinks_free then. */
+void sinks_close(struct sinks *s, void (*done)(void *ctx), void *ctx);
+void sinks_free(struct sinks *s);
+/* "/ip4/127.0.0.1/tcp/1234/p2p/12D3..." */
+void sinks_address(struct sinks *s, uint32_t i, char *out, size_t size);
+
+#endif
