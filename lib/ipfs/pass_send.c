@@ -36,11 +36,8 @@ static bool all_read(const struct sender *s)
 static void sender_end(struct sender *s, bool failed)
 {
     struct pass *p = s->pass;
-    bool opened = s->state == SENDER_OPEN || s->state == SENDER_ASKED;
-    if (opened) {
+    if (s->state == SENDER_OPEN || s->state == SENDER_ASKED)
         dht_conn_release(p->o.dht, &s->server->peer.id);
-        p->opening_or_open--;
-    }
     if (s->stream) {
         struct stream *stream = s->stream;
         s->stream = NULL;
@@ -69,16 +66,6 @@ static void sender_fail(struct sender *s, uint32_t bad_ms)
     pass_moved(p);
 }
 
-static void done_well(struct sender *s)
-{
-    struct pass *p = s->pass;
-    sender_end(s, false);
-    for (uint32_t i = 0; i < p->o.servers_count; i++) /* somebody may wait for the connection */
-        if (p->senders[i].state == SENDER_IDLE)
-            sender_kick(&p->senders[i]);
-    pass_moved(p);
-}
-
 /* ---- opening ---- */
 
 static void on_opened(struct dht_open *o, struct stream *stream, const struct error *err UNUSED)
@@ -86,7 +73,6 @@ static void on_opened(struct dht_open *o, struct stream *stream, const struct er
     struct sender *s = container_of(o, struct sender, open);
     struct pass *p = s->pass;
     if (!stream) {
-        p->opening_or_open--;
         s->state = SENDER_IDLE; /* nothing is held */
         sender_fail(s, 0);
         if (p->ending)
@@ -104,18 +90,24 @@ static void on_opened(struct dht_open *o, struct stream *stream, const struct er
     stream_want_write(stream);
 }
 
-/* More than connections_max only when all who are connected have nothing to do. */
+/* Those who are through with what has been read keep their connection and do not count: a ring that
+ * waits for somebody without one could not turn otherwise. */
 static bool may_open(const struct pass *p)
 {
-    if (p->opening_or_open < p->o.connections_max)
-        return true;
+    uint32_t busy = 0;
     for (uint32_t i = 0; i < p->o.servers_count; i++) {
         const struct sender *s = &p->senders[i];
-        if (s->state == SENDER_OPENING || s->state == SENDER_ASKED ||
-            (s->state == SENDER_OPEN && s->chunk < p->next))
-            return false;
+        busy += s->state == SENDER_OPENING || s->state == SENDER_ASKED ||
+                (s->state == SENDER_OPEN && s->chunk < p->next);
     }
-    return true;
+    return busy < p->o.connections_max;
+}
+
+static void kick_idle(struct pass *p)
+{
+    for (uint32_t i = 0; i < p->o.servers_count; i++)
+        if (p->senders[i].state == SENDER_IDLE)
+            sender_kick(&p->senders[i]);
 }
 
 void sender_kick(struct sender *s)
@@ -130,7 +122,6 @@ void sender_kick(struct sender *s)
         if (!may_open(p))
             return;
         s->state = SENDER_OPENING;
-        p->opening_or_open++;
         s->open.to = &s->server->peer;
         s->open.speaks = p->protocol;
         s->open.user = s;
@@ -139,6 +130,14 @@ void sender_kick(struct sender *s)
     } else if (all_read(s)) {
         s->state = SENDER_DONE; /* no key of the region was its own */
     }
+}
+
+static void done_well(struct sender *s)
+{
+    struct pass *p = s->pass;
+    sender_end(s, false);
+    kick_idle(p); /* somebody may wait for the connection */
+    pass_moved(p);
 }
 
 /* ---- writing ---- */
@@ -186,6 +185,8 @@ static size_t on_writable(struct stream *stream UNUSED, void *user, uint8_t *buf
     }
     if (used > 0)
         s->progress_ms = now_ms(s);
+    if (s->chunk == s->pass->next)
+        kick_idle(s->pass);
     if (s->chunk != chunk || s->state == SENDER_ASKED)
         pass_moved(s->pass);
     return used;

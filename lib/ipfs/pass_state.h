@@ -42,7 +42,7 @@ struct pass {
     struct timer tick;
     struct deferred later;
     uint32_t first, next; /* chunks in the ring: first .. next - 1 */
-    uint32_t opening_or_open, live, failed;
+    uint32_t live, failed;
     bool reading, end, canceled, ending;
     struct error failure;
 };
