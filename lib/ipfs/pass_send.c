@@ -142,22 +142,38 @@ static void done_well(struct sender *s)
 
 /* ---- writing ---- */
 
+/* The rest of a record that was cut. */
+static size_t put_rest(struct sender *s, uint8_t *buf, size_t room)
+{
+    size_t n = MIN(room, (size_t)(s->rest_size - s->rest_at));
+    memcpy(buf, s->rest + s->rest_at, n);
+    s->rest_at += (uint16_t)n;
+    return n;
+}
+
+/* Records until there is no key or no room. The last one may be cut: who leaves room unused is not
+ * asked again when there is more. */
 static size_t fill(struct sender *s, uint8_t *buf, size_t room)
 {
     const struct kad_record *record = s->pass->o.record;
     struct bytes hash;
-    size_t used = 0;
+    size_t used = put_rest(s, buf, room);
     uint32_t sent = 0;
-    while (next_key(s, &hash)) {
+    while (used < room && next_key(s, &hash)) {
         size_t size = kad_record_size(record, hash.size);
-        if (size > room - used)
-            break;
-        kad_record_put(record, buf + used, hash);
-        used += size;
         sent++;
+        s->bit++;
         s->last_size = (uint8_t)hash.size;
         memcpy(s->last, hash.data, hash.size);
-        s->bit++;
+        if (size <= room - used) {
+            kad_record_put(record, buf + used, hash);
+            used += size;
+            continue;
+        }
+        kad_record_put(record, s->rest, hash);
+        s->rest_size = (uint16_t)size;
+        s->rest_at = 0;
+        used += put_rest(s, buf + used, room - used);
     }
     s->server->sent += sent;
     return used;
@@ -173,13 +189,18 @@ static void on_provider(struct kad_decoder *d, const struct kad_peer *peer, bool
 static size_t on_writable(struct stream *stream UNUSED, void *user, uint8_t *buf, size_t room)
 {
     struct sender *s = user;
+    if (s && s->state == SENDER_ASKED)
+        return put_rest(s, buf, room);
     if (!s || s->state != SENDER_OPEN)
         return 0;
     uint32_t chunk = s->chunk;
     size_t used = fill(s, buf, room);
     struct bytes hash;
-    if (!next_key(s, &hash) && all_read(s) && room - used >= 128) {
-        used += kad_request_put(buf + used, KAD_GET_PROVIDERS, bytes_of(s->last, s->last_size));
+    if (used < room && !next_key(s, &hash) && all_read(s)) {
+        s->rest_size =
+            (uint16_t)kad_request_put(s->rest, KAD_GET_PROVIDERS, bytes_of(s->last, s->last_size));
+        s->rest_at = 0;
+        used += put_rest(s, buf + used, room - used);
         s->answer = (struct kad_decoder){ .on_peer = on_provider, .allow_private = true };
         s->state = SENDER_ASKED;
     }

@@ -23,6 +23,8 @@ struct sender {
     uint64_t progress_ms;
     uint8_t last[LIMIT_KEYSTORE_HASH_BYTES];
     uint8_t last_size;
+    uint8_t rest[KAD_RECORD_TAIL_MAX + KEY_BYTES_MAX]; /* of a record or the request, when cut */
+    uint16_t rest_size, rest_at;
     struct dht_open open;
     struct stream *stream;
     struct kad_decoder answer;
