@@ -45,6 +45,7 @@ static void free_when_done(struct conn_stream *cs)
     if (!cs->released || !cs->below_gone)
         return;
     struct conn *c = cs->conn;
+    mem_give(c->host->mem, cs->y.more);
     mem_free(c->host->mem, cs->negotiation);
     mem_free(c->host->mem, cs);
     c->stream_objects--;
@@ -256,6 +257,9 @@ static struct conn_stream *stream_new(struct conn *c, bool inbound)
     }
     cs->negotiation = n;
     cs->conn = c;
+    uint32_t window = h->options.stream_window_bytes, own = LIMIT_YAMUX_WINDOW_BYTES;
+    if (window > own && mem_take(h->mem, window - own))
+        cs->y.more = window - own; /* else 256 KiB are enough */
     c->stream_objects++;
     cs->inbound = inbound;
     cs->protocol = -1;

@@ -36,6 +36,7 @@ struct host_options {
     bool count_loopback;                /* loopback is an address like others: for tests */
     const char *dns_servers;            /* "192.0.2.1:53,…"; NULL: those of the system */
     uint32_t connections_max;           /* 0: LIMIT_P2P_CONNECTIONS */
+    uint32_t stream_window_bytes;       /* what a peer may send on one stream; 0: 256 KiB */
     uint64_t rx_bytes_max;              /* received and not taken, over all; 0: 30 % of the share */
     uint64_t rx_pool_bytes, tx_pool_bytes; /* 0: 10 % of the share each */
 };

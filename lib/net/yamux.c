@@ -38,7 +38,9 @@ void yamux_stream_attach(struct yamux *y, struct yamux_stream *s, uint32_t id, u
     *s = (struct yamux_stream){ .session = y,
                                 .id = id,
                                 .send_credit = LIMIT_YAMUX_WINDOW_BYTES,
+                                .more = s->more,
                                 .receive_left_ = LIMIT_YAMUX_WINDOW_BYTES,
+                                .consumed_ = s->more,
                                 .flags_ = flags };
     struct yamux_stream **bucket = bucket_of(y, id);
     s->hash_next_ = *bucket;

@@ -5,12 +5,12 @@
  *
  * A machine over bytes: feed takes what the peer sent and calls back, fill writes what is to be
  * sent and asks the streams for their bytes. No I/O and no clock of its own: the time is handed in.
- * Window: 256 KiB each way, never grown. Credit is returned for what yamux_consumed reports.
- * Ownership: session and streams are fields of their user's structs. A stream belongs to the
- *   session from yamux_open or on_open until on_gone, which is the last call about it, comes
- *   exactly once, and never from inside yamux_open, _finish, _reset, _consumed, _want_write.
- * Thread: loop only. Nothing is allocated.
- * Errors: ERR_PROTOCOL: the session is over; fill sends the go away once more, then close.
+ * Window: 256 KiB each way, and `more` on our side, told with SYN or ACK. Credit is returned for
+ * what yamux_consumed reports. Ownership: session and streams are fields of their user's structs. A
+ * stream belongs to the session from yamux_open or on_open until on_gone, which is the last call
+ * about it, comes exactly once, and never from inside yamux_open, _finish, _reset, _consumed,
+ * _want_write. Thread: loop only. Nothing is allocated. Errors: ERR_PROTOCOL: the session is over;
+ * fill sends the go away once more, then close.
  */
 #ifndef LARDER_NET_YAMUX_H
 #define LARDER_NET_YAMUX_H
@@ -48,13 +48,15 @@ struct yamux_stream {
     struct list control_, writer_;
     uint32_t id;
     uint32_t send_credit; /* bytes we may send */
+    uint32_t more;        /* in, before open: what the peer may send beyond 256 KiB */
     uint32_t receive_left_, consumed_;
     uint32_t reset_code_;
     uint16_t flags_;
 };
 
 struct yamux_ops {
-    /* A stream was opened by the peer: return a zeroed one, or NULL with a reset code. */
+    /* A stream was opened by the peer: return one that is zeroed but for more, or NULL with a reset
+     * code. */
     struct yamux_stream *(*on_open)(struct yamux *y, uint32_t *reset_code);
     void (*on_acked)(struct yamux *y, struct yamux_stream *s); /* ours was accepted */
     void (*on_data)(struct yamux *y, struct yamux_stream *s, struct bytes data);
@@ -103,7 +105,8 @@ enum err yamux_feed(struct yamux *y, struct bytes in, uint64_t now_ms, struct er
 void yamux_fill(struct yamux *y, struct writer *out);
 bool yamux_wants_fill(const struct yamux *y);
 
-/* Opens a zeroed stream. False: too many unacknowledged, ids used up, or the session is ending. */
+/* Opens a stream that is zeroed but for more. False: too many unacknowledged, ids used up, or the
+ * session is ending. */
 bool yamux_open(struct yamux *y, struct yamux_stream *s) WARN_UNUSED;
 void yamux_want_write(struct yamux_stream *s); /* idempotent */
 /* A data frame right now: all of it or nothing. Returns size, or 0. */

@@ -31,8 +31,9 @@ void yamux_consumed(struct yamux_stream *s, uint32_t bytes)
     if (!s->session || (s->flags_ & (STREAM_FIN_RECEIVED | STREAM_RESET)))
         return;
     s->consumed_ += bytes;
-    assert(s->consumed_ <= LIMIT_YAMUX_WINDOW_BYTES - s->receive_left_);
-    if (s->consumed_ >= LIMIT_YAMUX_WINDOW_BYTES / 2)
+    uint32_t window = LIMIT_YAMUX_WINDOW_BYTES + s->more;
+    assert(s->consumed_ <= window - s->receive_left_);
+    if (s->consumed_ >= window / 2)
         announce(s);
 }
 

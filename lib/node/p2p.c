@@ -140,7 +140,8 @@ enum err p2p_part_start(struct node *n, struct error *err)
                                           .mem = mem,
                                           .identity = &p->identity,
                                           .agent = AGENT,
-                                          .allow_private = c->allow_private_cidrs };
+                                          .allow_private = c->allow_private_cidrs,
+                                          .stream_window_bytes = (uint32_t)c->p2p_stream_window };
     rc = rc ? rc : host_create(&p->host, &options, err);
     if (!n->offline)
         rc = rc ? rc : each_address(p, &c->p2p_addr, host_listen, err);

@@ -237,6 +237,44 @@ TEST(bytes_that_one_connection_leaves_untaken)
     hosts_end(&b);
 }
 
+TEST(a_stream_has_the_window_of_the_configuration)
+{
+    static const struct {
+        const char *why;
+        uint32_t window, got;
+        bool poor;
+    } windows[] = {
+        { "256 KiB without a word", 0, 256 * KiB, false },
+        { "wider", 1 * MiB, 1 * MiB, false },
+        { "but not out of nothing", 1 * MiB, 256 * KiB, true },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(windows); i++) {
+        static struct hosts b;
+        static struct hosts_dial d;
+        static struct sender x;
+        uint8_t buf[64];
+        struct bytes at;
+        struct host_options o = { .allow_private = true };
+        o.stream_window_bytes = windows[i].window;
+        make(&b, 2, &o, buf, &at);
+        check(hosts_dial(&b, 1, &d, NULL, at) == ERR_OK, d.text);
+        hosts_wait(&b, 30); /* identify has come and gone */
+        uint64_t rest = b.mem->ceiling_bytes - b.mem->used_bytes - 700 * KiB;
+        if (windows[i].poor)
+            check(mem_take(b.mem, rest), "little is left");
+        open_start(&b, 1, NULL, &x);
+        while (!x.done)
+            hosts_run(&b, "an answer");
+        check(x.s != NULL, "opened");
+        stream_want_write(x.s);
+        hosts_wait(&b, 200);
+        check(x.sent == windows[i].got, windows[i].why);
+        if (windows[i].poor)
+            mem_give(b.mem, rest);
+        hosts_end(&b);
+    }
+}
+
 /* A peer whose identify is not what it should be. */
 struct odd {
     uint32_t messages, size; /* of each */

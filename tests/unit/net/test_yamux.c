@@ -439,6 +439,21 @@ TEST(a_reset_before_the_first_word_is_not_sent)
     end_free(d);
 }
 
+TEST(a_window_may_be_wider)
+{
+    struct end *d = end_new(true), *l = end_new(false);
+    struct test_stream *t = stream_new(d);
+    t->y.more = 3 * LIMIT_YAMUX_WINDOW_BYTES;
+    check(yamux_open(&d->y, &t->y), "opens");
+    check(!strcmp(says(d), "0001000100000001000c0000"), "told with the SYN");
+    check(!frame(l, WINDOW, SYN, 1, 3 * LIMIT_YAMUX_WINDOW_BYTES), "heard");
+    check(l->streams[0].y.send_credit == 4 * LIMIT_YAMUX_WINDOW_BYTES, "and used");
+    l->streams[0].y.more = 0;
+    check(!strcmp(says(l), ACK1), "the other direction is as it was");
+    end_free(l);
+    end_free(d);
+}
+
 TEST(a_small_answer_goes_at_once_or_not_at_all)
 {
     struct end *d = end_new(true);
