@@ -2,9 +2,8 @@
  *
  * The libp2p host: listeners, connections, their limits, and the protocols served on them.
  * Owns:   listeners and connections. Borrows the loop, the owner and the identity.
- * Memory: every byte is charged to one owner. Bound: connections * 4 KiB + streams * 0.5 KiB +
- *         half-open ones * 9 KiB + blocks in use (at most tx_pool_bytes + rx_pool_bytes) +
- * rx_bytes_max. Thread: loop only. Callbacks never come from inside the call that asks for them.
+ * Memory: every byte is charged to one owner. Bound: see host_stats, which adds it up.
+ * Thread: loop only. Callbacks never come from inside the call.
  * Errors: ERR_UNREACHABLE, ERR_TIMEOUT, ERR_LIMIT, ERR_BAD_PROOF (another peer than expected),
  *         ERR_NO_PROTOCOL, ERR_CANCELED, ERR_CLOSED, ERR_SYSTEM.
  */
@@ -85,6 +84,7 @@ enum host_tag { /* who wants a peer: it is not trimmed, and its addresses are no
                 HOST_TAG_DHT = 1 << 2,
                 HOST_TAG_BLOCKS = 1 << 3,
 };
+void host_shrink(struct host *h, uint32_t connections); /* closes so many idle, unwanted ones */
 bool host_protect(struct host *h, const struct peer_id *peer, enum host_tag tag, bool on);
 
 /* Open a stream on the oldest outbound connection, else on any. The first of choices that the peer

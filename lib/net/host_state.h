@@ -89,7 +89,6 @@ void dial_jobs_cancel(struct host *h);
 
 /* trim.c */
 void host_tick(struct timer *t); /* every LIMIT_P2P_TRIM_MS while there are connections */
-void host_shrink(struct host *h, uint32_t connections); /* closes that many idle ones if it can */
 
 /* identify.c */
 extern const struct stream_ops identify_ops;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "codec/json.h"
+#include "core/governor.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "net/host.h"
@@ -23,6 +24,7 @@ struct p2p {
     struct host *host;
     struct status_section section;
     struct metrics_collector collector;
+    struct governor_shrinker shrinker;
     bool closing, closed, stopping;
 };
 
@@ -68,6 +70,15 @@ static void write_section(struct status_section *s, struct json_writer *w)
     json_put_uint(w, "queued_bytes", st.queued_bytes);
     json_put_uint(w, "bound_bytes", st.bound_bytes);
     json_put_uint(w, "known_peers", st.known_peers);
+}
+
+/* Idle connections, by what each may hold. */
+static void shrink(struct governor_shrinker *s, uint64_t bytes, bool urgent UNUSED)
+{
+    struct p2p *p = container_of(s, struct p2p, shrinker);
+    if (!p->closing)
+        host_shrink(p->host, (uint32_t)MIN(bytes / LIMIT_P2P_CONNECTION_BYTES + 1,
+                                           (uint64_t)LIMIT_P2P_CONNECTIONS));
 }
 
 static void collect(struct metrics_collector *c)
@@ -154,6 +165,9 @@ enum err p2p_part_start(struct node *n, struct error *err)
     status_section_add(node_status(n), &p->section);
     p->collector.collect = collect;
     metrics_collector_add(&p->collector);
+    p->shrinker.owner = mem;
+    p->shrinker.shrink = shrink;
+    governor_shrinker_add(n->env.governor, &p->shrinker);
     return ERR_OK;
 }
 
@@ -204,6 +218,8 @@ void p2p_part_stop(struct node *n)
         return;
     status_section_remove(&p->section);
     metrics_collector_remove(&p->collector);
+    if (p->shrinker.owner)
+        governor_shrinker_remove(&p->shrinker);
     p->stopping = true;
     if (p->host && !p->closed && !p->closing)
         close_host(p, 0);

@@ -299,6 +299,10 @@ TEST(idle_connections_are_trimmed_and_wanted_ones_are_not)
     check(host_connections(b.hosts[0]) == 2, "one is too many");
     check(host_connected(b.hosts[0], &b.ids[1].id), "the wanted one stays");
     check(!host_connected(b.hosts[0], &b.ids[2].id), "the next oldest goes");
+    host_shrink(b.hosts[0], 5); /* memory is short */
+    hosts_wait(&b, 20);
+    check(host_connections(b.hosts[0]) == 1, "all that are idle");
+    check(host_connected(b.hosts[0], &b.ids[1].id), "but the wanted one");
     hosts_end(&b);
 }
 
