@@ -160,7 +160,7 @@ TEST(a_name_that_leads_to_too_much_is_cut)
     static struct hosts b;
     static struct asked a;
     static struct hosts_record many[122], names[33];
-    static char texts[120][16], lines[33][32];
+    static char texts[120][32], lines[33][64];
     for (int i = 0; i < 120; i++) { /* two names, since one answer has room for 70 */
         snprintf(texts[i], sizeof(texts[i]), "192.0.2.%d", i);
         many[i] = (struct hosts_record){ i < 60 ? "one.test" : "two.test", 1, texts[i] };
