@@ -167,7 +167,8 @@ void hosts_end(struct hosts *b)
     for (int i = 0; i < b->count; i++)
         host_close(b->hosts[i], 100, on_closed, b);
     hosts_clock(b, 200);
-    hosts_run(b, "closes");
+    while (b->closing > 0) /* others stop the loop too */
+        hosts_run(b, "closes");
     for (int i = 0; i < b->count; i++)
         host_destroy(b->hosts[i]);
     check(b->mem->used_bytes == 0, "all is given back");
