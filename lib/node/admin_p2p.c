@@ -56,8 +56,9 @@ static void call_free(struct call *c)
 static void call_fail(struct call *c, const struct error *err)
 {
     struct admin_session *s = c->session;
+    const struct error why = *err; /* which may be a field of c */
     call_free(c);
-    admin_fail(s, err);
+    admin_fail(s, &why);
 }
 
 static void call_end(struct call *c, int exit_code)
