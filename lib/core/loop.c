@@ -19,13 +19,14 @@ struct loop {
     struct list deferred;  /* for the next turn */
     struct list running;   /* what is left of this turn's */
 
+    bool stopping;                    /* loop_stop was called */
     bool clock_turned, random_seeded; /* by a test */
     uint64_t turned_now_ms, turned_wall_ns;
     uint64_t random_state;
 
     uint32_t depth; /* of loop_callback_begin */
     const char *name;
-    uint64_t begin_ns;
+    uint64_t begin_ns, end_ns; /* end: of the last one */
     struct loop_stats stats;
     struct {
         uint64_t ns, count;
@@ -34,26 +35,43 @@ struct loop {
     uint64_t slow_logged_ns; /* 0: never */
 };
 
-static void run_deferred(uv_idle_t *idle)
-{
-    struct loop *loop = idle->data;
-    list_move_all(&loop->running, &loop->deferred);
-    struct list *link;
-    while ((link = list_pop(&loop->running))) {
-        struct deferred *d = container_of(link, struct deferred, link_);
-        loop_callback_begin(loop, d->name_);
-        d->cb_(d);
-        loop_callback_end(loop);
-    }
-    if (list_empty(&loop->deferred))
-        uv_idle_stop(&loop->idle);
-}
-
 /* A turned clock measures too: callbacks then take the time that they turn it by, and none by
  * accident. */
 static uint64_t measure_ns(const struct loop *loop)
 {
     return loop->clock_turned ? loop->turned_now_ms * UINT64_C(1000000) : uv_hrtime();
+}
+
+static void callback_begin_at(struct loop *loop, const char *name, uint64_t now_ns)
+{
+    if (loop->depth++ > 0)
+        return;
+    loop->name = name;
+    loop->begin_ns = now_ns;
+}
+
+/* What callbacks defer runs in the same turn, round after round, while hardly any time has passed:
+ * a permit or a queue's space needs no look at timers and sockets in between, which costs more than
+ * the calls. */
+static void run_deferred(uv_idle_t *idle)
+{
+    struct loop *loop = idle->data;
+    loop->end_ns = measure_ns(loop);
+    uint64_t until_ns = loop->end_ns + LIMIT_LOOP_ROUNDS_NS;
+    for (uint32_t i = 0; i < LIMIT_LOOP_ROUNDS && !list_empty(&loop->deferred); i++) {
+        list_move_all(&loop->running, &loop->deferred);
+        struct list *link;
+        while ((link = list_pop(&loop->running))) {
+            struct deferred *d = container_of(link, struct deferred, link_);
+            callback_begin_at(loop, d->name_, loop->end_ns);
+            d->cb_(d);
+            loop_callback_end(loop);
+        }
+        if (loop->stopping || loop->end_ns >= until_ns)
+            break;
+    }
+    if (list_empty(&loop->deferred))
+        uv_idle_stop(&loop->idle);
 }
 
 static void slow_log(struct loop *loop, uint64_t now_ns)
@@ -103,11 +121,13 @@ void loop_destroy(struct loop *loop)
 void loop_run(struct loop *loop)
 {
     assert(loop->depth == 0);
+    loop->stopping = false;
     uv_run(&loop->uv, UV_RUN_DEFAULT);
 }
 
 void loop_stop(struct loop *loop)
 {
+    loop->stopping = true;
     uv_stop(&loop->uv);
 }
 
@@ -236,10 +256,7 @@ void loop_random_seed(struct loop *loop, uint64_t seed)
 
 void loop_callback_begin(struct loop *loop, const char *name)
 {
-    if (loop->depth++ > 0)
-        return;
-    loop->name = name;
-    loop->begin_ns = measure_ns(loop);
+    callback_begin_at(loop, name, loop->depth > 0 ? 0 : measure_ns(loop));
 }
 
 void loop_callback_end(struct loop *loop)
@@ -248,6 +265,7 @@ void loop_callback_end(struct loop *loop)
     if (--loop->depth > 0)
         return;
     uint64_t now_ns = measure_ns(loop), took_ns = now_ns - loop->begin_ns;
+    loop->end_ns = now_ns;
     struct loop_stats *st = &loop->stats;
     st->callbacks++;
     st->busy_ns += took_ns;

@@ -27,7 +27,7 @@ void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop); /* loop_run returns after the present turn */
 struct uv_loop_s *loop_uv(struct loop *loop);
 
-/* Deferred calls: cb(d) on the next turn, in the order of loop_defer, never inside it. The struct
+/* Deferred calls: cb(d) soon, in the order of loop_defer, never inside it. The struct
  * is a field of the caller's; zeroed at first. It may be deferred again inside its callback, which
  * is how long work is cut into slices. */
 struct deferred {
