@@ -12,14 +12,25 @@
 #include "node/node_state.h"
 #include "node/plan.h"
 
-void machine_log_setup(const struct config *c)
+static void log_setup_at(const struct config *c, enum log_level level)
 {
     const struct log_options options = {
-        .level = (enum log_level)c->log_level,
+        .level = level,
         .format = (enum log_format)c->log_format,
         .redact_addresses = c->log_redact_addresses,
     };
     log_setup(&options);
+}
+
+void machine_log_setup(const struct config *c)
+{
+    log_setup_at(c, (enum log_level)c->log_level);
+}
+
+void machine_log_setup_command(const struct config *c)
+{
+    bool asked = c->given_[OPTION_ID_log_level].source != OPTION_DEFAULT;
+    log_setup_at(c, asked ? (enum log_level)c->log_level : LOG_LEVEL_WARNING);
 }
 
 static enum err create_plan(struct node *n, struct error *err)

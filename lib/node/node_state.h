@@ -68,6 +68,7 @@ struct node {
 enum err machine_create(struct node *n, struct error *err);
 void machine_destroy(struct node *n);
 void machine_log_setup(const struct config *c);
+void machine_log_setup_command(const struct config *c); /* warnings, unless log-level is given */
 
 /* reload.c */
 void reload_start(struct node *n);

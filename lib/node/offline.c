@@ -12,6 +12,7 @@
 #include "core/loop.h"
 #include "node/datadir.h"
 #include "node/keys.h"
+#include "node/node_state.h"
 #include "node/plan.h"
 #include "store/backup.h"
 #include "store/keystore.h"
@@ -32,6 +33,7 @@ struct offline {
 static enum err offline_open(struct offline *o, const struct config *c, struct error *err)
 {
     struct mem_row rows[PLAN_OWNERS_MAX];
+    machine_log_setup_command(c);
     *o = (struct offline){ .config = c, .datadir = DATADIR_NONE };
     o->count = stores_rows(c, o->rows);
     snprintf(o->slab_dir, sizeof(o->slab_dir), "%s/" SLAB_DIR_NAME, c->data_dir);

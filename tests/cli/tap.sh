@@ -55,6 +55,7 @@ run() { # run WORD...: the binary with an empty environment; $out, $err, $code
 start() {
     local name=$1
     shift
+    rm -f "$scratch/$name.log" # the one of an earlier start may say "ready" already
     env -i HOME="$scratch/home" ${TEST_HITS_FILE:+"TEST_HITS_FILE=$TEST_HITS_FILE"} "$larder" start --data-dir="$scratch/$name" \
         --http-addr=127.0.0.1:0 "$@" 2>"$scratch/$name.log" &
     pid=$!
