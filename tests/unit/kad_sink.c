@@ -12,7 +12,9 @@ struct session {
     struct stream *stream;
     uint64_t last; /* place of the last record */
     size_t out_size, out_at;
-    bool told;
+    bool told, stuck;
+    size_t part_size;
+    uint8_t part[512]; /* a message of which more is to come */
     uint8_t out[8192]; /* an answer */
 };
 
@@ -105,34 +107,64 @@ static bool message(struct session *x, struct bytes in)
             key = f.bytes;
     }
     check(!r.failed && key.size > 0, "a whole message");
-    if (type == KAD_ADD_PROVIDER)
+    if (type == KAD_ADD_PROVIDER && x->sink->stalls)
+        x->stuck = true;
+    else if (type == KAD_ADD_PROVIDER)
         return record(x, key);
+    if (x->stuck)
+        return true;
     x->sink->questions++;
     answer(x, type, key);
     return true;
 }
 
+/* The first message in b: its size with its length in front, 0 when it is not whole. */
+static size_t whole(struct bytes b, struct bytes *body)
+{
+    uint64_t length = 0;
+    int n = uvarint_peek(b, &length);
+    if (n <= 0 || length > b.size - (size_t)n)
+        return 0;
+    *body = bytes_of(b.data + n, length);
+    return (size_t)n + length;
+}
+
+/* Takes one message or what there is of it, since what is left comes back cut elsewhere. *open: is
+ * the stream still there? */
+static size_t take(struct session *x, struct bytes in, bool *open)
+{
+    struct bytes body;
+    size_t used = x->part_size == 0 ? whole(in, &body) : 0;
+    if (used > 0) {
+        *open = message(x, body);
+        return used;
+    }
+    while (used < in.size) {
+        check(x->part_size < sizeof(x->part), "a short message");
+        x->part[x->part_size++] = in.data[used++];
+        if (whole(bytes_of(x->part, x->part_size), &body) > 0) {
+            x->part_size = 0;
+            *open = message(x, body);
+            return used;
+        }
+    }
+    return used;
+}
+
 static size_t on_data(struct stream *s, void *user, const uint8_t *bytes, size_t size)
 {
     struct session *x = user;
+    struct sinks *all = x->sink->all;
     size_t at = 0;
+    bool open = true;
     if (size == 0) {
         stream_finish(s);
         return 0;
     }
-    while (at < size && x->out_at == x->out_size) {
-        uint64_t length = 0;
-        int n = uvarint_peek(bytes_of(bytes + at, size - at), &length);
-        if (n <= 0 || length > size - at - (size_t)n)
-            break;
-        if (x->sink->stalls && bytes[at + (size_t)n + 1] == KAD_ADD_PROVIDER)
-            return at;
-        at += (size_t)n + length;
-        if (!message(x, bytes_of(bytes + at - length, length)))
-            break;
-    }
-    if (x->sink->all->on_records)
-        x->sink->all->on_records(x->sink->all->ctx);
+    while (open && at < size && x->out_at == x->out_size && !x->stuck)
+        at += take(x, bytes_of(bytes + at, size - at), &open);
+    if (all->on_records)
+        all->on_records(all->ctx);
     return at;
 }
 

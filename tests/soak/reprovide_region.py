@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Reproviding one region takes the same memory whatever number of keys it has.
+
+Usage: reprovide_region.py PROGRAM LARDER COUNT...
+
+For each count: that many keys are imported into a new node, which then provides them to 25 servers
+(one region) that count records and check order and completeness. Compared between the counts are the
+peaks of the node's owners of memory, and its anonymous memory without what LevelDB holds and what the
+allocator keeps for it. LevelDB has a fixed share, charged in full at the start, which indexes and
+filters of its tables fill with the first millions of keys: both together must stay within that.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop", "dht"))
+from lab import Network, PeerError, Provider  # noqa: E402
+
+MIB = 1 << 20
+OWNERS = ("reprovide", "stores", "p2p")
+SEEN = ("LevelDB", "with free pages", "the rest")
+LARGE = 10_000_000  # bytes a key and the time of a start are judged from here on
+
+
+class Sink(Network):
+    def __init__(self, program):  # not a network of real servers, but asked like one
+        self.program = program
+        self.process = subprocess.Popen([program, "sink"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.bootstrap = self.process.stdout.readline().split()
+
+
+def held(values):
+    """What LevelDB holds now, free pages of the allocator with it, and all other anonymous memory."""
+    used = sum(value for name, value in values.items()
+               if name.startswith("larder_memory_used_bytes{") and '"stores"' not in name)
+    held_bytes, idle, unaccounted = (values[f"larder_memory_{what}_bytes"] for what in ("held", "idle", "unaccounted"))
+    leveldb = held_bytes - idle - unaccounted - used
+    return leveldb, leveldb + idle, held_bytes - leveldb - idle
+
+
+def memory(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        lines = dict(line.split(":", 1) for line in file)
+    return {name: int(lines[name].split()[0]) * 1024 for name in ("VmHWM", "RssFile", "RssAnon")}
+
+
+def disk(data, count):
+    """Bytes of the keystore a key."""
+    total = 0
+    for root, _, names in os.walk(data):
+        if "keystore" in root:
+            total += sum(os.path.getsize(os.path.join(root, name)) for name in names)
+    return total / count
+
+
+def load(programs, count, directory):
+    """Imports the keys; the most anonymous memory of the program that did it."""
+    program, larder = programs
+    path, data, most = os.path.join(directory, "keys"), os.path.join(directory, "node", "data"), 0
+    with open(path, "wb") as file:
+        subprocess.run([program, "keys", "0", str(count)], stdout=file, check=True)
+    began = time.monotonic()
+    with subprocess.Popen([larder, "keys", "import", path, "--data-dir", data], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as job:
+        while job.poll() is None:
+            try:
+                most = max(most, memory(job.pid)["RssAnon"])
+            except (KeyError, OSError):
+                pass  # it has just ended
+            time.sleep(0.05)
+    if job.returncode:
+        raise PeerError(f"the import ended with {job.returncode}")
+    seconds = time.monotonic() - began
+    os.unlink(path)
+    print(f"{count} keys: {count / seconds:.0f} keys/s imported, {disk(data, count):.1f} bytes a key pending, "
+          f"{most / MIB:.1f} MiB anonymous", flush=True)
+    return disk(data, count), most
+
+
+def one(programs, sink, count, directory):
+    larder, data = programs[1], os.path.join(directory, "node")
+    pending, loading = load(programs, count, directory)
+    began = time.monotonic()
+    node = Provider(larder, data, sink)
+    start_s = time.monotonic() - began
+    most = dict.fromkeys(SEEN, 0)
+    try:
+        began, idle = time.monotonic(), node.usage()["cpu_s"]
+        limit = began + 60 + count / 2000
+        while not node.done(count):
+            if time.monotonic() > limit:
+                raise PeerError(f"not provided in time: {sink.ask('tally')}, {node.status()['reprovide']}")
+            most = {name: max(most[name], now) for name, now in zip(SEEN, held(node.metrics()))}
+            time.sleep(0.05)
+        seconds, now, values = time.monotonic() - began, memory(node.pid), node.metrics()
+        cpu = node.usage()["cpu_s"] - idle
+    finally:
+        node.stop()
+    peaks = {owner: int(values[f'larder_memory_peak_bytes{{owner="{owner}"}}']) for owner in OWNERS} | most
+    verdict = sink.ask("check", count)
+    print(f"    node up in {start_s:.2f} s; provided in {seconds:.1f} s, {count / seconds:.0f} keys/s, "
+          f"{1e6 * cpu / (20 * count):.2f} us of CPU a record; {disk(data, count):.1f} bytes a key then; {verdict}")
+    print("    peaks in MiB: " + ", ".join(f"{name} {value / MIB:.2f}" for name, value in peaks.items())
+          + f"; anonymous pages {(now['VmHWM'] - now['RssFile']) / MIB:.2f}", flush=True)
+    if verdict != {"records": 20 * count, "wrong": 0, "descents": 0, "streams": 25}:
+        raise PeerError(f"the servers do not have what they should: {verdict}")
+    if most["with free pages"] > peaks["stores"]:
+        raise PeerError("LevelDB holds more than its share")
+    if count >= LARGE and (start_s > 1 or pending > 115):
+        raise PeerError(f"started in {start_s} s, {pending} bytes a key pending")
+    return peaks | {"import": loading}
+
+
+def main():
+    counts = [int(text) for text in sys.argv[3:]]
+    found = {}
+    for count in counts:
+        sink, directory = Sink(sys.argv[1]), tempfile.mkdtemp(prefix="larder-region-")
+        try:
+            found[count] = one(sys.argv[1:3], sink, count, directory)
+        finally:
+            sink.stop()
+            shutil.rmtree(directory)
+    bad = 0
+    for name in (*OWNERS, "the rest"):
+        values = [found[count][name] for count in counts]
+        apart = (max(values) - min(values)) / MIB
+        print(f"{name}: {apart:.2f} MiB between {min(counts)} and {max(counts)} keys")
+        bad += apart >= 2
+    return 1 if bad else 0
+
+
+sys.exit(main())
