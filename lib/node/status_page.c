@@ -16,7 +16,7 @@ struct status_page {
     struct value values[LIMIT_STATUS_VALUES];
     uint32_t count;
     size_t used;
-    char texts[2 * LIMIT_STATUS_BYTES];
+    char texts[4 * LIMIT_STATUS_BYTES]; /* a path before each value */
     /* While it is read. */
     char path[LIMIT_STATUS_PATH_BYTES];
     struct level {
@@ -27,7 +27,7 @@ struct status_page {
     bool colours; /* while it is printed */
 };
 
-enum { COLUMNS = 76, BAR_COLUMNS = COLUMNS - 4 };
+enum { COLUMNS = 76, BAR_COLUMNS = COLUMNS - 4, COLUMNS_MAX = 16 };
 
 /* ---- reading ---- */
 
@@ -333,28 +333,90 @@ static const char *inside(const char *path, const char *section)
     return !strncmp(path, section, size) && path[size] == '.' ? path + size + 1 : NULL;
 }
 
+/* The prefix of a path up to and with the dot before its last component, or the one before that. */
+static size_t prefix_size(const char *path, unsigned components)
+{
+    size_t size = strlen(path);
+    for (; components > 0 && size > 0; components--) {
+        size--;
+        while (size > 0 && path[size - 1] != '.')
+            size--;
+    }
+    return size;
+}
+
+/* The keys of all rows of a list of objects, since a row may lack some. Returns the value behind
+ * the list. */
+static uint32_t table_columns(const struct status_page *p, uint32_t from, const char **columns,
+                              uint32_t *count)
+{
+    const char *first = p->values[from].path;
+    size_t list_size = prefix_size(first, 2);
+    uint32_t i;
+    for (i = from; i < p->count && !strncmp(p->values[i].path, first, list_size); i++) {
+        const char *key = strrchr(p->values[i].path, '.') + 1;
+        uint32_t c = 0;
+        while (c < *count && strcmp(columns[c], key) != 0)
+            c++;
+        if (c == *count && c < COLUMNS_MAX)
+            columns[(*count)++] = key;
+    }
+    return i;
+}
+
+static void print_cell(FILE *f, uint32_t column, const char *text)
+{
+    fprintf(f, column == 0 ? "  %-12s" : " %12s", text);
+}
+
 /* A list of objects: a line of keys, then a line per object. from is its first value; returns the
  * one behind its last. */
 static uint32_t print_table(const struct status_page *p, FILE *f, uint32_t from)
 {
-    const char *first = p->values[from].path, *dot = strrchr(first, '.');
-    size_t row_size = (size_t)(dot - first), list_size = row_size;
-    while (list_size > 0 && first[list_size - 1] != '.')
-        list_size--;
-    uint32_t i;
-    for (i = from; i < p->count && !strncmp(p->values[i].path, first, row_size + 1); i++)
-        fprintf(f, i == from ? "  %-12s" : " %12s",
-                key_shown(strrchr(p->values[i].path, '.') + 1).text);
-    size_t row = 0; /* the position in the path that was printed last */
-    for (i = from; i < p->count && !strncmp(p->values[i].path, first, list_size); i++) {
-        const char *key = strrchr(p->values[i].path, '.') + 1;
-        size_t position = strtoul(p->values[i].path + list_size, NULL, 10) + 1;
-        fputs(position != row ? "\n" : "", f);
-        fprintf(f, position != row ? "  %-12s" : " %12s", value_shown(key, p->values[i].text).text);
-        row = position;
-    }
+    const char *columns[COLUMNS_MAX];
+    uint32_t count = 0, end = table_columns(p, from, columns, &count);
+    for (uint32_t c = 0; c < count; c++)
+        print_cell(f, c, key_shown(columns[c]).text);
     fputc('\n', f);
-    return i;
+    for (uint32_t i = from; i < end;) {
+        const char *path = p->values[i].path;
+        size_t row_size = prefix_size(path, 1);
+        uint32_t next = i;
+        while (next < end && !strncmp(p->values[next].path, path, row_size))
+            next++;
+        for (uint32_t c = 0; c < count; c++) {
+            uint32_t at = i;
+            while (at < next && strcmp(p->values[at].path + row_size, columns[c]) != 0)
+                at++;
+            print_cell(f, c, at < next ? value_shown(columns[c], p->values[at].text).text : "-");
+        }
+        fputc('\n', f);
+        i = next;
+    }
+    return end;
+}
+
+static bool is_number(const char *text, size_t size)
+{
+    size_t digits = strspn(text, "0123456789");
+    return size > 0 && digits >= size;
+}
+
+/* Does value i begin a list of objects that have nothing but values in them? */
+static bool begins_table(const struct status_page *p, uint32_t i)
+{
+    const char *path = p->values[i].path;
+    size_t row_size = prefix_size(path, 1), list_size = prefix_size(path, 2);
+    if (row_size == 0 || !is_number(path + list_size, row_size - 1 - list_size))
+        return false;
+    for (uint32_t k = 0; k < p->count; k++) {
+        if (strncmp(p->values[k].path, path, list_size) != 0)
+            continue;
+        const char *inner = strchr(p->values[k].path + list_size, '.');
+        if (!inner || strchr(inner + 1, '.'))
+            return false;
+    }
+    return true;
 }
 
 /* An element of a list of texts, and not of a list of objects: the path ends in its position. */
@@ -374,19 +436,34 @@ static void print_element(FILE *f, const char *key, const char *text)
     fprintf(f, "  %-20s %s\n", key_shown(name.text).text, text);
 }
 
+/* "peers.0.overlay" -> "overlay", "refused.bad_stamp" -> "refused bad stamp" */
+static struct shown place_shown(const char *key)
+{
+    for (const char *dot = strchr(key, '.'); dot; dot = strchr(dot + 1, '.')) {
+        size_t size = strcspn(dot + 1, ".");
+        if (dot[1 + size] == '.' && is_number(dot + 1, size))
+            key = dot + 1 + size + 1;
+    }
+    struct shown s = key_shown(key);
+    for (char *c = s.text; *c; c++)
+        if (*c == '.')
+            *c = ' ';
+    return s;
+}
+
 static void print_section(const struct status_page *p, FILE *f, const char *section)
 {
     heading(p, f, section);
     for (uint32_t i = 0; i < p->count;) {
         const char *key = inside(p->values[i].path, section);
-        if (key && strchr(key, '.') && !is_element(key)) {
+        if (key && begins_table(p, i)) {
             i = print_table(p, f, i);
             continue;
         }
-        if (key && strchr(key, '.'))
+        if (key && strchr(key, '.') && is_element(key))
             print_element(f, key, p->values[i].text);
         else if (key)
-            fprintf(f, "  %-20s %s\n", key_shown(key).text,
+            fprintf(f, "  %-20s %s\n", place_shown(key).text,
                     value_shown(key, p->values[i].text).text);
         i++;
     }

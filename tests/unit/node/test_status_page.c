@@ -26,6 +26,9 @@ static const char document[] =
     "{\"name\":\"state\",\"size_bytes\":0}],\"after\":true},"
     "\"host\":{\"addresses\":[\"/ip4/192.0.2.1/tcp/1/p2p/"
     "12D3KooWBSdjYxrUnEV534YCgNMFqpzsfX2jfjN3HXwWoBEw6o83\",\"/ip6/::1/tcp/2\"],\"peers\":0},"
+    "\"pull\":{\"refused\":{\"bad_stamp\":2},\"peers\":[{\"overlay\":\"ab\",\"bins\":["
+    "{\"bin\":0,\"phase\":\"live\"},{\"bin\":1,\"phase\":\"old\",\"missing\":5}]},"
+    "{\"overlay\":\"cd\",\"bins\":[]}]},"
     "\"odd\":{\"long_seconds\":1e300,\"back_seconds\":-0.25},\"evil\":{\"text\":\"a\\u001b["
     "2Jb\\u009bc\"}}";
 
@@ -42,6 +45,9 @@ static const char *const want[] = {
     "  addresses            "
     "/ip4/192.0.2.1/tcp/1/p2p/12D3KooWBSdjYxrUnEV534YCgNMFqpzsfX2jfjN3HXwWoBEw6o83\n"
     "                       /ip6/::1/tcp/2\n  peers                0\n",
+    "\npull\n  refused bad stamp    2\n  overlay              ab\n"
+    "  bin                 phase      missing\n  0                    live            -\n"
+    "  1                     old            5\n  overlay              cd\n",
     "  long                 1e+300 s\n  back                 -0.25 s\n",
     "  text                 a?[2Jb?c\n",
 };

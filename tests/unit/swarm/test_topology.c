@@ -51,7 +51,7 @@ TEST(an_overlay_is_here_once)
     static const uint8_t own[OVERLAY_BYTES];
     struct swarm_bed b;
     struct topology *t;
-    struct swarm_peer *p, *again;
+    struct swarm_peer *p, *again = NULL;
     swarm_bed_make(&b);
     check(!topology_create(&t, b.mem, own, NULL), "topology");
     check(!admit(t, 0x80, 1, true, &p) && !admit(t, 0x80, 1, false, &again), "twice");
