@@ -287,6 +287,7 @@ static void scan_pending(struct provider *p)
 void provider_pick_tick(struct provider *p)
 {
     uint32_t burst_max = p->o.workers > 1 ? p->o.workers - 1 : 1;
+    schedule_clock(&p->schedule, provider_wall_ms(p));
     for (;;) {
         struct candidate c = survey(p);
         uint32_t n = active(p);

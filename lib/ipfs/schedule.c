@@ -39,6 +39,16 @@ uint64_t schedule_due(const struct schedule *s, const struct schedule_entry *e)
     return last - (last - first) % s->interval_ms;
 }
 
+void schedule_clock(struct schedule *s, uint64_t now_ms)
+{
+    s->start_ms = MIN(s->start_ms, now_ms);
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->entries[i].done_ms > now_ms) {
+            s->entries[i].done_ms = now_ms;
+            s->entries[i].dirty = true;
+        }
+}
+
 /* The first entry whose part ends at or behind kad. */
 static uint32_t find(const struct schedule *s, uint64_t kad)
 {

@@ -53,6 +53,8 @@ static inline bool schedule_is_fresh(const struct schedule *s, const struct sche
     return s->interval_ms == 0 || schedule_due(s, e) > now_ms;
 }
 
+/* The wall clock may have been stepped back: what was done in the future was done now. */
+void schedule_clock(struct schedule *s, uint64_t now_ms);
 /* e replaces what is under it; what it is a part of is cut into pieces that keep their time. */
 void schedule_put(struct schedule *s, const struct schedule_entry *e);
 /* The entry that has this place; NULL: never provided. *end: where its part, or the gap, ends. */

@@ -161,6 +161,10 @@ static size_t on_data(struct stream *s, void *user, const uint8_t *bytes, size_t
         stream_finish(s);
         return 0;
     }
+    if (all->away) {
+        stream_reset(s, 0);
+        return size;
+    }
     while (open && at < size && x->out_at == x->out_size && !x->stuck)
         at += take(x, bytes_of(bytes + at, size - at), &open);
     if (all->on_records)

@@ -28,6 +28,7 @@ struct sinks {
     uint32_t count, closing;
     struct protocol protocol[SINKS_MAX];
     uint64_t records;
+    bool away;                     /* all of them: every stream ends at its first bytes */
     void (*on_records)(void *ctx); /* after some have come; may be NULL */
     void *ctx;
 };
