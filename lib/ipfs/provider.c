@@ -140,7 +140,7 @@ static void stop_when_quiet(struct provider *p)
     if (p->out > 0 || !p->stop_cb || deferred_pending(&p->stopped))
         return;
     for (uint32_t i = 0; i < p->o.workers; i++)
-        if (p->workers[i].region || p->workers[i].writing)
+        if (p->workers[i].region)
             return;
     loop_defer(p->o.loop, &p->stopped, on_stopped);
 }

@@ -142,8 +142,7 @@ static bool worker_start(struct provider *p, struct kad_prefix prefix, bool pend
         .chunk_keys = p->o.chunk_keys,
         .connections = p->o.connections,
         .stall_ms = p->o.stall_ms,
-        .events = { on_want, on_covers, on_ongoing, provider_resume, provider_progress,
-                    on_part_done, on_done, w },
+        .events = { on_want, on_covers, on_ongoing, on_part_done, on_done, w },
     };
     w->claim = prefix;
     w->pending_only = pending_only;

@@ -1,4 +1,7 @@
-/* What outlives a restart: when parts were provided, where passes were, totals. */
+/* What outlives a restart: when parts were provided, totals. Not how far a pass came: what a killed
+ * process had sent may still have been on its way, a window of each stream, and is lost with the
+ * connection. A part is provided when all its servers have been asked back; one that was cut off is
+ * late and done again. */
 #include "base/mem.h"
 #include "core/log.h"
 #include "ipfs/provider_state.h"
@@ -6,26 +9,9 @@
 static const char totals_key[] = "mprovider";
 enum { TOTALS_BYTES = 56 };
 
-/* ---- loading: preimages, then 'r', 'p' and 'm' ---- */
+/* ---- loading: preimages, then 'r' and 'm' ---- */
 
 static void load_rows(struct provider *p, uint8_t kind);
-
-static void take_resume(struct provider *p, struct bytes key, struct bytes value)
-{
-    struct provider_resume r = { .started_ms = 0 };
-    struct reader in = reader_of(value);
-    r.started_ms = reader_be64(&in);
-    struct bytes last = reader_take(&in, reader_left(&in));
-    uint64_t now = provider_wall_ms(p);
-    if (in.failed || last.size <= 8 || last.size > KEY_BYTES_MAX ||
-        !schedule_row_prefix(key, &r.prefix) || p->resumes_count == PROVIDER_RESUMES)
-        return;
-    if (r.started_ms > now || now - r.started_ms > LIMIT_PROVIDER_RESUME_MS)
-        return;
-    r.size = (uint8_t)last.size;
-    memcpy(r.last, last.data, last.size);
-    p->resumes[p->resumes_count++] = r;
-}
 
 static void take_totals(struct provider *p, struct bytes key, struct bytes value)
 {
@@ -46,9 +32,7 @@ static void take_totals(struct provider *p, struct bytes key, struct bytes value
 static void take_row(struct provider *p, struct bytes key, struct bytes value)
 {
     struct schedule_entry e;
-    if (p->rows.kind == 'p')
-        take_resume(p, key, value);
-    else if (p->rows.kind == 'm')
+    if (p->rows.kind == 'm')
         take_totals(p, key, value);
     else if (schedule_row_decode(key, value, provider_wall_ms(p), &e))
         schedule_put(&p->schedule, &e);
@@ -73,7 +57,7 @@ static void on_rows(struct keystore_rows *req, const struct error *err)
         load_rows(p, req->kind);
     else if (req->kind != 'm') {
         req->after_size = 0;
-        load_rows(p, req->kind == 'r' ? 'p' : 'm');
+        load_rows(p, 'm');
     } else {
         for (uint32_t i = 0; i < p->schedule.count; i++)
             p->schedule.entries[i].dirty = false; /* they have just been read */
@@ -160,12 +144,11 @@ void provider_flush(struct provider *p)
         return;
     while (n < most && s->gone_count > 0)
         flush_row(p, n++, 'r', s->gone[--s->gone_count], NULL);
-    for (uint32_t i = 0; i < s->count && n + 2 <= most; i++) {
+    for (uint32_t i = 0; i < s->count && n < most; i++) {
         if (!s->entries[i].dirty)
             continue;
         s->entries[i].dirty = false;
         flush_row(p, n++, 'r', s->entries[i].prefix, &s->entries[i]);
-        flush_row(p, n++, 'p', s->entries[i].prefix, NULL); /* and no pass is under way there */
     }
     if (p->totals_dirty)
         flush_totals(p, n++);
@@ -177,48 +160,4 @@ void provider_flush(struct provider *p)
     p->flushing = true;
     p->out++;
     keystore_write(p->o.keystore, &p->flush);
-}
-
-/* ---- where a pass is ---- */
-
-static void on_progress_written(struct keystore_write *req, const struct error *err UNUSED)
-{
-    struct provider_worker *w = container_of(req, struct provider_worker, write);
-    w->writing = false;
-    (void)provider_back(w->provider);
-}
-
-void provider_progress(void *worker, struct kad_prefix part, uint64_t started_ms, struct bytes last)
-{
-    struct provider_worker *w = worker;
-    if (w->writing || w->pending_only)
-        return; /* the next chunk will say more */
-    schedule_row_key('p', part, w->key);
-    w->row.key = bytes_of(w->key, sizeof(w->key));
-    be64_encode(w->value, started_ms);
-    memcpy(w->value + 8, last.data, last.size);
-    w->row.value = bytes_of(w->value, 8 + last.size);
-    w->write = (struct keystore_write){
-        .op = KEYSTORE_ROWS, .rows = &w->row, .rows_count = 1, .cb = on_progress_written
-    };
-    w->writing = true;
-    keystore_write(w->provider->o.keystore, &w->write);
-}
-
-struct bytes provider_resume(void *worker, struct kad_prefix part)
-{
-    struct provider *p = ((struct provider_worker *)worker)->provider;
-    uint64_t now = provider_wall_ms(p), end;
-    const struct schedule_entry *e = schedule_at(&p->schedule, part.bits, &end);
-    for (uint32_t i = 0; i < p->resumes_count; i++) {
-        struct provider_resume *r = &p->resumes[i];
-        if (e && e->done_ms >= r->started_ms)
-            continue; /* it was ended since */
-        if (r->prefix.bits != part.bits || r->prefix.len != part.len ||
-            now - r->started_ms > LIMIT_PROVIDER_RESUME_MS)
-            continue;
-        r->started_ms = 0; /* once */
-        return bytes_of(r->last, r->size);
-    }
-    return bytes_of(NULL, 0);
 }

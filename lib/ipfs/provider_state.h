@@ -9,7 +9,7 @@
 #include "ipfs/region.h"
 #include "ipfs/schedule.h"
 
-enum { PROVIDER_ROWS_BYTES = 16 * 1024, PROVIDER_RESUMES = 32, PROVIDER_RETRIES = 32 };
+enum { PROVIDER_ROWS_BYTES = 16 * 1024, PROVIDER_RETRIES = 32 };
 
 struct provider_worker {
     struct provider *provider;
@@ -17,17 +17,6 @@ struct provider_worker {
     struct kad_prefix claim;
     bool pending_only, done_something;
     uint64_t ongoing;
-    /* Progress of its pass, on its way to the store. */
-    struct keystore_write write;
-    struct keystore_row row;
-    bool writing;
-    uint8_t key[SCHEDULE_KEY_BYTES], value[SCHEDULE_PROGRESS_BYTES];
-};
-
-struct provider_resume {
-    struct kad_prefix prefix;
-    uint64_t started_ms;
-    uint8_t size, last[KEY_BYTES_MAX];
 };
 
 struct provider {
@@ -49,8 +38,6 @@ struct provider {
     struct work build;
     struct keystore_rows rows;
     uint8_t *rows_buffer;
-    struct provider_resume resumes[PROVIDER_RESUMES];
-    uint32_t resumes_count;
     struct keystore_write flush;
     struct keystore_row flush_rows[LIMIT_KEYSTORE_ROWS];
     uint8_t flush_keys[LIMIT_KEYSTORE_ROWS][SCHEDULE_KEY_BYTES];
@@ -95,9 +82,6 @@ bool provider_back(struct provider *p);
 /* provider_rows.c */
 void provider_load(struct provider *p); /* sets loading to false in the end */
 void provider_flush(struct provider *p);
-void provider_progress(void *worker, struct kad_prefix part, uint64_t started_ms,
-                       struct bytes last);
-struct bytes provider_resume(void *worker, struct kad_prefix part);
 
 /* provider_net.c */
 void provider_net_tick(struct provider *p);

@@ -199,13 +199,11 @@ static void read_few(struct region *r)
 
 static void pass_begin(struct region *r, bool repeat, struct bytes after);
 
-static void on_progress(void *ctx, struct bytes last, uint32_t keys)
+static void on_progress(void *ctx, struct bytes last UNUSED, uint32_t keys)
 {
     struct region *r = ctx;
     if (r->repeats == 0)
         r->part.keys += keys;
-    if (r->repeats == 0 && r->o.events.progress)
-        r->o.events.progress(r->o.events.ctx, r->part.prefix, r->part.started_ms, last);
 }
 
 /* Counts a pass; true: some servers failed in it, and enough live to do without them. */
@@ -313,10 +311,7 @@ static void next_part(struct region *r)
     r->part = (struct region_part){ .prefix = part,
                                     .started_ms = wall_ms(r),
                                     .servers = r->servers_count };
-    struct bytes after = bytes_of(NULL, 0);
-    if (!r->o.pending_only && r->o.events.resume)
-        after = r->o.events.resume(r->o.events.ctx, part);
-    pass_begin(r, false, after);
+    pass_begin(r, false, bytes_of(NULL, 0));
 }
 
 static void on_explored(struct explore *e, const struct error *err)

@@ -29,9 +29,6 @@ struct region_events { /* all with ctx; any may be NULL but done */
     bool (*want)(void *ctx, struct kad_prefix region, struct kad_prefix *part);
     void (*covers)(void *ctx, struct kad_prefix prefix); /* explored: no other worker's */
     void (*ongoing)(void *ctx, int64_t keys);            /* gauge: more, or less */
-    /* Where a pass over that part was, when the process ended lately. */
-    struct bytes (*resume)(void *ctx, struct kad_prefix part);
-    void (*progress)(void *ctx, struct kad_prefix part, uint64_t started_ms, struct bytes last);
     void (*part_done)(void *ctx, const struct region_part *part);
     void (*done)(void *ctx, const struct error *err);
     void *ctx;

@@ -4,7 +4,6 @@
  * order. A part without an entry was never provided.
  *
  *   'r' prefix[8] len -> be64 done_ms, be32 servers, be64 keys, be32 reached, be32 holders (milli)
- *   'p' prefix[8] len -> be64 started_ms, last key sent to all
  *
  * Owns:   its entries, charged to the owner; at most LIMIT_SCHEDULE_PARTS.
  * Thread: loop only. Errors: none; what does not fit is done again.
@@ -17,7 +16,6 @@
 enum {
     SCHEDULE_KEY_BYTES = 10,
     SCHEDULE_VALUE_BYTES = 28,
-    SCHEDULE_PROGRESS_BYTES = 8 + KEY_BYTES_MAX,
 };
 
 struct schedule_entry {

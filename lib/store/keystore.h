@@ -8,7 +8,7 @@
  *   'n' kad[8] multihash   -> ""    its first provide is still pending
  *   'c' bucket[2]          -> be64  keys in the bucket
  *   'm' name               -> ...   "pending": be64, how many 'n' there are; others are the
- * caller's 'r', 'p'               -> ...   rows of the scheduler: ipfs/schedule.h
+ * caller's 'r'                    -> ...   rows of the scheduler: ipfs/schedule.h
  *
  * Nothing here holds keys but the sets its callers bring: a region is counted without a key being
  * loaded, and streamed by short reads, each with an iterator of its own.

@@ -51,7 +51,7 @@ TEST(servers_that_stall_or_reset_are_done_without)
     pbed_end(&b);
 }
 
-TEST(a_pass_that_was_cut_off_goes_on_where_it_was)
+TEST(a_pass_that_was_cut_off_is_done_again)
 {
     static struct provider_bed b;
     pbed_make(&b, 24);
@@ -68,9 +68,8 @@ TEST(a_pass_that_was_cut_off_goes_on_where_it_was)
     b.stop_at = 0;
     pbed_provider_up(&b);
     pbed_cycle(&b, "the rest");
-    /* What was written and not read when it was cut is sent again: at most one ring. */
-    check(b.sinks.records >= 400000, "no key is missed");
-    check(b.sinks.records <= 400000 + 2 * LIMIT_PASS_RING * 64 * 20, "at most a ring twice");
+    /* What was written may never have been read: nothing tells how far it came. */
+    check(b.sinks.records >= before + 400000, "no key is missed");
     pbed_provider_down(&b);
     pbed_end(&b);
 }
