@@ -32,6 +32,7 @@ fi
 # The tree reaches packages as this machine does.
 rm -rf --one-file-system "$dir/etc/apt"
 cp -a /etc/apt "$dir/etc/apt"
+printf '127.0.0.1 localhost\n::1 localhost\n' >"$dir/etc/hosts" # as an installer leaves it
 cp -aL /etc/resolv.conf "$dir/etc/resolv.conf" 2>/dev/null || true
 cp -a /etc/ssl/certs "$dir/etc/ssl/" 2>/dev/null || true
 [ $# -gt 0 ] || exit 0
