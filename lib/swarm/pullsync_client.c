@@ -364,7 +364,7 @@ static void on_rate(struct pull_rate_waiter *w, bool canceled UNUSED)
     session_completed(container_of(w, struct pullsync_client, paid_), NULL);
 }
 
-/* Who fetches what: chunks that another session is fetching are left to it for now. */
+/* Who fetches what: chunks that another session is fetching are left to it until it ends. */
 static enum step on_checked(struct pullsync_client *c, const struct event *ev UNUSED,
                             struct error *err UNUSED)
 {
