@@ -128,6 +128,13 @@ class Provider(Larder):
             raise PeerError(f"not provided after {seconds} s: {values}")
         return time.monotonic() - began - REST_S
 
+    def done(self, keys):
+        """That many keys have been provided since the start, and nothing is pending or in work now."""
+        values = self.metrics()
+        return (values.get("larder_reprovide_keys_provided_total", 0) >= keys
+                and not values.get("larder_reprovide_first_provide_pending", 0)
+                and not values.get("larder_reprovide_keys_ongoing", 0))
+
     def at_rest(self):
         """Nothing pending, in work or late, twice: a part whose servers failed is late before it is done again, and
         what the metrics say of parts is a second old."""
