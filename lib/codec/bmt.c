@@ -66,3 +66,21 @@ void bmt_address(uint8_t out[BMT_ADDRESS_BYTES], uint64_t span, struct bytes pay
 {
     bmt_address_with(keccak_engine_best(), out, span, payload);
 }
+
+void bmt_addresses(uint8_t *out, const uint8_t *const data[], size_t count)
+{
+    uint8_t nodes[BMT_SIDE_MAX * BMT_PAYLOAD_BYTES_MAX];
+    uint8_t tops[BMT_SIDE_MAX * (BMT_SPAN_BYTES + BMT_SEGMENT_BYTES)], *top = tops;
+    assert(count > 0 && count <= BMT_SIDE_MAX);
+    for (size_t i = 0; i < count; i++)
+        memcpy(nodes + i * BMT_PAYLOAD_BYTES_MAX, data[i] + BMT_SPAN_BYTES, BMT_PAYLOAD_BYTES_MAX);
+    size_t pairs = count * BMT_PAYLOAD_BYTES_MAX / (2 * BMT_SEGMENT_BYTES);
+    for (size_t level = 0; level < BMT_LEVELS; level++, pairs /= 2)
+        keccak256_batch(&(struct keccak256_batch){ nodes, nodes, 2 * BMT_SEGMENT_BYTES, pairs });
+    for (size_t i = 0; i < count; i++, top += BMT_SPAN_BYTES + BMT_SEGMENT_BYTES) {
+        memcpy(top, data[i], BMT_SPAN_BYTES);
+        memcpy(top + BMT_SPAN_BYTES, nodes + i * BMT_SEGMENT_BYTES, BMT_SEGMENT_BYTES);
+    }
+    keccak256_batch(
+        &(struct keccak256_batch){ out, tops, BMT_SPAN_BYTES + BMT_SEGMENT_BYTES, count });
+}

@@ -31,6 +31,20 @@ void sig_eth_digest(uint8_t out[SIG_DIGEST_BYTES], struct bytes data)
     keccak256_finish(&k, out);
 }
 
+void sig_eth_digests(uint8_t *out, const uint8_t *data, size_t count)
+{
+    static const char head[] = "\x19"
+                               "Ethereum Signed Message:\n32";
+    enum { HEAD = sizeof(head) - 1, TEXT = HEAD + SIG_DIGEST_BYTES };
+    uint8_t texts[SIG_SIDE_MAX * TEXT];
+    assert(count <= SIG_SIDE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(texts + i * TEXT, head, HEAD);
+        memcpy(texts + i * TEXT + HEAD, data + i * SIG_DIGEST_BYTES, SIG_DIGEST_BYTES);
+    }
+    keccak256_batch(&(struct keccak256_batch){ out, texts, TEXT, count });
+}
+
 void sig_eth_address(uint8_t out[SIG_ETH_ADDRESS_BYTES], const uint8_t key[SIG_KEY_BYTES])
 {
     uint8_t digest[KECCAK256_BYTES];

@@ -1,8 +1,8 @@
 /* lib/codec/sig.h
  *
  * ECDSA over secp256k1: Ethereum's recoverable signatures (Swarm stamps, single-owner chunks,
- * handshake records) and plain DER ones (libp2p peers with such a key). The only includer of
- * libsecp256k1.
+ * handshake records) and plain DER ones (libp2p peers with such a key). With sig_batch.c the
+ * only includer of libsecp256k1.
  * Verifying needs no state. Signing needs a struct sig_signer: a key and a context blinded with a
  * seed; it is constant after its init, so workers share it.
  * Ownership: a signer is the caller's plain struct, without memory of its own; wipe it at its end.
@@ -23,10 +23,13 @@ enum {
     SIG_DER_BYTES_MAX = 72,
     SIG_ETH_ADDRESS_BYTES = 20,
     SIG_SEED_BYTES = 32,
+    SIG_SIDE_MAX = 8,
 };
 
 /* H("\x19Ethereum Signed Message:\n" || decimal length || data) */
 void sig_eth_digest(uint8_t out[SIG_DIGEST_BYTES], struct bytes data);
+/* The same for count digests of 32 bytes, one behind the other; count <= SIG_SIDE_MAX. */
+void sig_eth_digests(uint8_t *out, const uint8_t *data, size_t count);
 /* The last 20 bytes of H(x || y). */
 void sig_eth_address(uint8_t out[SIG_ETH_ADDRESS_BYTES], const uint8_t key[SIG_KEY_BYTES]);
 

@@ -47,6 +47,26 @@ void stamp_digest(uint8_t out[STAMP_HASH_BYTES], const struct stamp *s,
     keccak256(out, bytes_of(text, sizeof(text)));
 }
 
+void stamp_hash_side(const struct stamp_hashes *stamps, size_t count)
+{
+    enum { HEAD = STAMP_BYTES - SIG_BYTES, TEXT = STAMP_ADDRESS_BYTES + HEAD };
+    uint8_t whole[STAMP_SIDE_MAX * STAMP_BYTES], texts[STAMP_SIDE_MAX * TEXT];
+    uint8_t hashes[STAMP_SIDE_MAX * STAMP_HASH_BYTES], digests[STAMP_SIDE_MAX * STAMP_HASH_BYTES];
+    assert(count <= STAMP_SIDE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(whole + i * STAMP_BYTES, stamps[i].raw, STAMP_BYTES);
+        memcpy(texts + i * TEXT, stamps[i].address, STAMP_ADDRESS_BYTES);
+        memcpy(texts + i * TEXT + STAMP_ADDRESS_BYTES, stamps[i].raw, HEAD);
+    }
+    keccak256_batch(&(struct keccak256_batch){ hashes, whole, STAMP_BYTES, count });
+    keccak256_batch(&(struct keccak256_batch){ digests, texts, TEXT, count });
+    for (size_t i = 0; i < count; i++)
+        memcpy(stamps[i].hash, hashes + i * STAMP_HASH_BYTES, STAMP_HASH_BYTES);
+    sig_eth_digests(hashes, digests, count);
+    for (size_t i = 0; i < count; i++)
+        memcpy(stamps[i].signed_digest, hashes + i * STAMP_HASH_BYTES, STAMP_HASH_BYTES);
+}
+
 uint32_t stamp_bucket(const uint8_t address[STAMP_ADDRESS_BYTES], uint8_t bucket_depth)
 {
     assert(bucket_depth <= STAMP_BUCKET_DEPTH_MAX);

@@ -21,6 +21,7 @@ enum {
     STAMP_ADDRESS_BYTES = 32,
     STAMP_DEPTH_MAX = 64,
     STAMP_BUCKET_DEPTH_MAX = 32,
+    STAMP_SIDE_MAX = SIG_SIDE_MAX,
 };
 
 struct stamp {
@@ -42,6 +43,14 @@ void stamp_hash(uint8_t out[STAMP_HASH_BYTES], const uint8_t raw[STAMP_BYTES]);
 /* What the signature is over. */
 void stamp_digest(uint8_t out[STAMP_HASH_BYTES], const struct stamp *s,
                   const uint8_t address[STAMP_ADDRESS_BYTES]);
+
+/* Up to STAMP_SIDE_MAX stamps side by side: the name of each, and what its signature is over in the
+ * form in which it is signed (sig_eth_digest of the digest above). */
+struct stamp_hashes {
+    const uint8_t *raw, *address;  /* in: STAMP_BYTES, STAMP_ADDRESS_BYTES */
+    uint8_t *hash, *signed_digest; /* out: STAMP_HASH_BYTES each */
+};
+void stamp_hash_side(const struct stamp_hashes *stamps, size_t count);
 
 /* bucket_depth <= STAMP_BUCKET_DEPTH_MAX */
 uint32_t stamp_bucket(const uint8_t address[STAMP_ADDRESS_BYTES], uint8_t bucket_depth);

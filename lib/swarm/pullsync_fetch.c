@@ -126,8 +126,10 @@ static enum step received(struct pullsync_client *c, struct error *err)
     if (p->received == 0)
         return fetch_stored(c, NULL, err);
     p->batches = batches_use(env->batches(env->ctx));
+    loop_random(env->loop, p->seed, sizeof(p->seed));
     p->validate = (struct validate_page){ .batches = p->batches,
                                           .accept_all_stamps = env->accept_all_stamps,
+                                          .seed = p->seed,
                                           .items = p->items,
                                           .count = p->received };
     work_submit(env->work, &p->work, WORK_CPU, validate_run, validate_done);

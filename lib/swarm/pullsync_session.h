@@ -52,9 +52,10 @@ struct page_room {
     struct work work;
     struct reserve_put put;
     struct validate_page validate;
-    struct batches *batches; /* in use by the job */
-    uint32_t taken;          /* deliveries that used up a want */
-    uint32_t received;       /* chunks among them */
+    uint8_t seed[SIG_SEED_BYTES]; /* drawn when all was received */
+    struct batches *batches;      /* in use by the job */
+    uint32_t taken;               /* deliveries that used up a want */
+    uint32_t received;            /* chunks among them */
     struct validate_item *items;
     struct reserve_item *puts;
     uint8_t *raw;      /* PULLSYNC_DELIVERY_BYTES_MAX each */

@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "codec/bmt.h"
+#include "codec/sig_batch.h"
 #include "codec/stamp.h"
 #include "codec/swarmtree.h"
 
-enum { LANES = 8, PAIR_BYTES = 64, SPLIT_BYTES = 4 * 1024 * 1024 };
+enum { STAMPS_OF_PAGE = 250, LANES = 8, PAIR_BYTES = 64, SPLIT_BYTES = 4 * 1024 * 1024 };
 
 /* Elsewhere (another machine, quiet): one permutation alone 0.41 us, a full chunk with it 43 to 55
  * us, a verification with a known key 36 us. */
@@ -81,6 +82,48 @@ static double run_validate(void *arg)
     struct crypto_run *r = arg;
     r->engine = keccak_engine_best();
     return run_chunk(arg) + run_recover(arg);
+}
+
+/* us a stamp, for a page of one signer's that is checked as a whole */
+static double run_together(void *arg)
+{
+    struct crypto_run *r = arg;
+    static struct sig_batch batch;
+    static struct sig_batch_item items[STAMPS_OF_PAGE];
+    static uint8_t digests[STAMPS_OF_PAGE][SIG_DIGEST_BYTES], sigs[STAMPS_OF_PAGE][SIG_BYTES];
+    for (uint32_t i = 0; i < STAMPS_OF_PAGE; i++) {
+        sig_eth_digest(digests[i], bytes_of(&i, sizeof(i)));
+        sig_eth_sign(&r->signer, bytes_of(&i, sizeof(i)), sigs[i]);
+    }
+    uint64_t count = r->count / 64 / STAMPS_OF_PAGE + 1, start = bench_cpu_ns();
+    for (uint64_t k = 0; k < count; k++) {
+        uint32_t signer, joined = 0;
+        sig_batch_init(&batch);
+        if (!sig_batch_signer(&batch, sig_signer_key(&r->signer), &signer))
+            return 0;
+        for (uint32_t i = 0; i < STAMPS_OF_PAGE; i++)
+            joined += sig_batch_add(&batch, &items[i], signer, digests[i], sigs[i]);
+        if (joined < STAMPS_OF_PAGE || !sig_batch_check(&batch, r->digest))
+            return 0;
+    }
+    return (double)(bench_cpu_ns() - start) / (double)(count * STAMPS_OF_PAGE) / 1e3;
+}
+
+/* us a chunk, for eight full chunks side by side */
+static double run_side(void *arg)
+{
+    struct crypto_run *r = arg;
+    static uint8_t data[BMT_SPAN_BYTES + BMT_PAYLOAD_BYTES_MAX];
+    uint8_t addresses[BMT_SIDE_MAX * BMT_ADDRESS_BYTES];
+    const uint8_t *side[BMT_SIDE_MAX];
+    for (size_t i = 0; i < BMT_SIDE_MAX; i++)
+        side[i] = data;
+    uint64_t count = r->count / 16 / BMT_SIDE_MAX + 1, start = bench_cpu_ns();
+    for (uint64_t i = 0; i < count; i++) {
+        bmt_addresses(addresses, side, BMT_SIDE_MAX);
+        data[0] ^= addresses[1];
+    }
+    return (double)(bench_cpu_ns() - start) / (double)(count * BMT_SIDE_MAX) / 1e3;
 }
 
 /* MB/s of a file cut into chunks, addresses and all */
@@ -157,6 +200,18 @@ BENCH(crypto, "Keccak-256, chunk addresses and stamps, one core.")
     struct bench_figure whole = { .figure = "chunk and stamp validated", .unit = "us" };
     whole.value = bench_median(run_validate, &r, &whole.spread);
     bench_report(bench, &whole);
+    struct bench_figure side = { .figure = "address of a full chunk, eight side by side",
+                                 .unit = "us" };
+    side.value = bench_median(run_side, &r, &side.spread);
+    bench_report(bench, &side);
+    struct bench_figure together = { .figure = "a stamp among 250 of one signer",
+                                     .unit = "us",
+                                     .beside = "its signer recovered",
+                                     .beside_value = stamp.value };
+    together.value = bench_median(run_together, &r, &together.spread);
+    if (together.value <= 0)
+        bench_fail(bench, "signatures of our own were refused together");
+    bench_report(bench, &together);
     struct bench_figure split = { .figure = "file cut into chunks", .unit = "MB/s" };
     split.value = bench_median(run_split, &r, &split.spread);
     bench_report(bench, &split);

@@ -189,6 +189,70 @@ TEST(a_page_keeps_what_is_good)
     mem_plan_destroy(plan);
 }
 
+enum { TOGETHER = 60 };
+static struct fixture many[TOGETHER];
+static struct validate_item checked[TOGETHER];
+
+static void page_of(struct validate_item *out, const struct sig_signer *signer, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        fixture_content(&many[i], signer);
+        bool full = i % 3 > 0;
+        many[i].size = full ? LIMIT_CHUNK_CONTENT_BYTES : 13;
+        memset(many[i].data + 8, (int)i, many[i].size - 8);
+        struct bytes data = bytes_of(many[i].data, many[i].size);
+        check(!chunk_content_address(many[i].address, data, NULL), "address");
+        fixture_stamp(&many[i], signer);
+        out[i] = item_of(&many[i]);
+    }
+}
+
+/* Whatever is spoiled: each item ends as it would alone, and so does the page. */
+TEST(checked_together_or_alone_the_answers_are_the_same)
+{
+    static const struct {
+        const char *why;
+        uint32_t from, to; /* which are spoiled */
+        enum change change;
+        uint32_t count;
+    } pages[] = {
+        { "none", 0, 0, NOTHING, TOGETHER },
+        { "few", 0, 0, NOTHING, 8 },
+        { "the first one's signer", 0, 1, SIGNER, TOGETHER },
+        { "all signers", 0, TOGETHER, SIGNER, TOGETHER },
+        { "one signer", 41, 42, SIGNER, TOGETHER },
+        { "no signatures", 30, 35, SIGNATURE, TOGETHER },
+        { "data, of full chunks and short ones", 10, 20, DATA, TOGETHER },
+        { "the batch", 0, 50, BATCH, TOGETHER },
+    };
+    static const uint8_t seed[SIG_SEED_BYTES] = { 1, 2, 3 };
+    struct batches *b = one_batch(24);
+    struct sig_signer right, wrong;
+    signer_init(&right, 0x11);
+    signer_init(&wrong, 0x22);
+    for (size_t k = 0; k < ARRAY_SIZE(pages); k++) {
+        struct validate_item alone[TOGETHER];
+        page_of(checked, &right, pages[k].count);
+        for (uint32_t i = pages[k].from; i < pages[k].to; i++)
+            checked[i] = changed(&many[i], pages[k].change, &right, &wrong);
+        struct validate_page p = { .batches = b, .items = checked, .count = pages[k].count };
+        validate_page(&p);
+        check(p.refused == pages[k].to - pages[k].from, pages[k].why);
+        memcpy(alone, checked, sizeof(alone));
+        struct error first = p.first;
+        p.seed = seed;
+        validate_page(&p);
+        check(p.refused == pages[k].to - pages[k].from, pages[k].why);
+        check(p.first.code == first.code && !strcmp(p.first.text, first.text), first.text);
+        for (uint32_t i = 0; i < pages[k].count; i++)
+            check(checked[i].code == alone[i].code && checked[i].kind == alone[i].kind &&
+                      !memcmp(checked[i].hash, alone[i].hash, sizeof(alone[i].hash)),
+                  pages[k].why);
+    }
+    batches_destroy(b);
+    mem_plan_destroy(plan);
+}
+
 TEST(without_a_table_nothing_is_known)
 {
     struct sig_signer right;
