@@ -47,6 +47,7 @@ static void run_begin(struct puller_bin *b, uint64_t start, bool live)
     run->client.peer = b->peer->id;
     run->client.bin = b->bin;
     run->client.start = start;
+    run->client.heard_ms = &b->peer->heard_ms;
     run->client.cb = on_page;
     list_append(&b->runs, &run->link);
     b->live_out |= live;

@@ -55,6 +55,7 @@ struct puller_peer {
     uint8_t overlay[OVERLAY_BYTES], proximity;
     bool gone, known, asking; /* known: its cursors are */
     struct pullsync_cursors cursors;
+    uint64_t heard_ms; /* when it brought a chunk last */
     struct pull_backoff backoff;
     struct puller_bin *bins[RESERVE_BINS]; /* owned; NULL: never wanted */
     struct deferred later;                 /* frees it */

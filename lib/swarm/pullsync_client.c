@@ -32,7 +32,7 @@ static const struct {
     [STEP_RATE] = { "held to the rate", EV_DONE, on_paid, 0 },
     [STEP_ROOM] = { "waiting for memory", EV_DONE, on_room, 0 },
     [STEP_SENT] = { "wanting nothing", EV_DONE, on_sent, LIMIT_PULLSYNC_WRITE_MS },
-    [STEP_DELIVERY] = { "receiving", EV_FRAME, fetch_delivery, LIMIT_PULLSYNC_DELIVERY_MS },
+    [STEP_DELIVERY] = { "receiving", EV_FRAME, fetch_delivery, 0 }, /* the page has a timer */
     [STEP_VALIDATE] = { "validating", EV_DONE, fetch_validated, 0 },
     [STEP_STORE] = { "storing", EV_DONE, fetch_stored, 0 },
     [STEP_OTHERS] = { "waiting for another session", EV_DONE, on_others, 0 },
@@ -113,7 +113,7 @@ static void pending_cancel(struct pullsync_client *c)
 static void advance(struct pullsync_client *c, const struct event *ev);
 static uint8_t *room_of(struct frame_reader *fr, uint32_t size);
 
-static void fail(struct pullsync_client *c, const struct error *err)
+void session_failed(struct pullsync_client *c, const struct error *err)
 {
     if (c->ended_ || c->failed_.code)
         return;
@@ -206,9 +206,8 @@ static void session_end(struct pullsync_client *c)
     c->ended_ = true;
     session_claims_drop(c);
     permit_release(c);
-    mem_free(env->mem, c->page_);
+    page_room_free(c);
     mem_free(env->mem, c->offer_);
-    c->page_ = NULL;
     c->offer_ = NULL;
     loop_defer(env->loop, &c->later_, on_ended);
 }
@@ -260,9 +259,10 @@ static void offer_granted(struct pullsync_client *c, const struct error *err)
         return;
     }
     if (err) {
-        fail(c, err);
+        session_failed(c, err);
         return;
     }
+    stream_deadline(c->stream_, LIMIT_PULLSYNC_OFFER_MS);
     stream_resume(c->stream_); /* offer_room_of is asked again, and has it */
 }
 
@@ -408,6 +408,7 @@ static enum step want_send(struct pullsync_client *c)
     out_send(c, &w);
     if (c->counts.wanted > 0) {
         permit_release(c);
+        page_room_await(c->page_);
         return STEP_DELIVERY;
     }
     if (c->out_sent_ < c->out_size_)
@@ -528,7 +529,7 @@ static size_t client_data(struct stream *s UNUSED, void *user, const uint8_t *by
         return c->stream_ ? n : size; /* nothing more is wanted of it */
     }
     error_set(&err, ERR_CLOSED, "%s: the peer closed", steps[c->step_].name);
-    fail(c, &err);
+    session_failed(c, &err);
     return 0;
 }
 
@@ -556,7 +557,7 @@ static void client_close(struct stream *s UNUSED, void *user, const struct error
     c->stream_ = NULL;
     error_set(&closed, err ? err->code : ERR_CLOSED, "%s: %s", steps[c->step_].name,
               err ? err->text : "the peer closed");
-    fail(c, &closed);
+    session_failed(c, &closed);
 }
 
 static const struct stream_ops client_ops = { NULL, client_data, client_writable, client_close };
@@ -620,7 +621,7 @@ void pullsync_client_start(struct pullsync_client *c)
 void pullsync_client_cancel(struct pullsync_client *c)
 {
     struct error err = { ERR_CANCELED, "canceled" };
-    fail(c, &err);
+    session_failed(c, &err);
 }
 
 void pullsync_env_init(struct pullsync_env *env, uint32_t rate)

@@ -70,7 +70,9 @@ struct pullsync_client {      /* zeroed at first */
     uint8_t bin;              /* in */
     uint64_t start;           /* in: the first BinID that is wanted */
     pullsync_client_cb *cb;   /* in: err NULL: the page is done */
-    uint64_t topmost;         /* out: the last BinID of the page; 0: nothing was offered */
+    /* in: when something came last from this peer, in any session; NULL: there is no other. */
+    uint64_t *heard_ms;
+    uint64_t topmost; /* out: the last BinID of the page; 0: nothing was offered */
     /* out: chunks that another session was fetching did not arrive there: ask for the page again.
      */
     bool again;

@@ -31,6 +31,56 @@ void page_room_init(struct page_room *p, struct pullsync_client *c)
     p->raw = at + rounded(n * sizeof(*p->offered));
 }
 
+void page_room_free(struct pullsync_client *c)
+{
+    if (!c->page_)
+        return;
+    timer_set(&c->page_->stall, 0);
+    mem_free(c->env->mem, c->page_);
+    c->page_ = NULL;
+}
+
+/* --- the peer's time ------------------------------------------------------------------------- */
+
+/* Chunks that it has promised are asked of nobody else, and their memory is held: a peer that
+ * brings nothing for a while, or only now and then a chunk, has to give way. */
+static uint64_t time_left(const struct page_room *p)
+{
+    const struct pullsync_client *c = p->session;
+    uint64_t now = loop_now_ms(c->env->loop);
+    uint64_t heard = MAX(p->heard_ms, c->heard_ms ? *c->heard_ms : 0);
+    uint64_t until = MIN(heard + LIMIT_PULLSYNC_STALL_MS, p->since_ms + LIMIT_PULLSYNC_DELIVERY_MS);
+    return until > now ? until - now : 0;
+}
+
+static void on_stall(struct timer *t)
+{
+    struct page_room *p = container_of(t, struct page_room, stall);
+    struct error err;
+    uint64_t left = time_left(p);
+    if (left > 0) {
+        timer_set(t, left);
+        return;
+    }
+    error_set(&err, ERR_TIMEOUT, "receiving: %" PRIu32 " of %" PRIu32 " chunks came in time",
+              p->received, p->session->counts.wanted);
+    session_failed(p->session, &err);
+}
+
+void page_room_await(struct page_room *p)
+{
+    p->since_ms = p->heard_ms = loop_now_ms(p->session->env->loop);
+    timer_init(&p->stall, p->session->env->loop, on_stall, "deliveries of a page");
+    timer_set(&p->stall, time_left(p));
+}
+
+static void heard(struct pullsync_client *c)
+{
+    c->page_->heard_ms = loop_now_ms(c->env->loop);
+    if (c->heard_ms)
+        *c->heard_ms = c->page_->heard_ms;
+}
+
 uint8_t *fetch_room(struct pullsync_client *c)
 {
     return c->page_->raw + (size_t)c->page_->received * PULLSYNC_DELIVERY_BYTES_MAX;
@@ -118,6 +168,7 @@ static enum step received(struct pullsync_client *c, struct error *err)
     const struct offer_room *o = c->offer_;
     struct pullsync_env *env = c->env;
     session_let_go(c, true);
+    timer_set(&p->stall, 0);
     c->counts.delivered = p->received;
     metric_add(METRIC_pullsync_delivered_total, p->received);
     for (uint32_t i = 0; !c->failed_.code && i < o->offer.count; i++)
@@ -147,12 +198,8 @@ enum step fetch_delivery(struct pullsync_client *c, const struct event *ev, stru
         return received(c, err);
     }
     take(c, &d);
-    if (c->page_->taken < c->counts.wanted) {
-        if (c->stream_)
-            stream_deadline(c->stream_, LIMIT_PULLSYNC_DELIVERY_MS);
-        return STEP_DELIVERY;
-    }
-    return received(c, err);
+    heard(c);
+    return c->page_->taken < c->counts.wanted ? STEP_DELIVERY : received(c, err);
 }
 
 /* --- validated, stored ----------------------------------------------------------------------- */
@@ -221,7 +268,6 @@ enum step fetch_stored(struct pullsync_client *c, const struct event *ev UNUSED,
                        struct error *err UNUSED)
 {
     session_claims_drop(c);
-    mem_free(c->env->mem, c->page_);
-    c->page_ = NULL;
+    page_room_free(c);
     return c->failed_.code ? STEP_FAILED : session_others(c);
 }

@@ -335,8 +335,6 @@ static size_t serve_writable(struct stream *stream UNUSED, void *user, uint8_t *
         size_t n = MIN((size_t)(d->size - d->sent), writer_left(&w));
         writer_put(&w, d->buf + d->sent, n);
         d->sent += (uint32_t)n;
-        if (n > 0)
-            stream_deadline(s->stream, LIMIT_PULLSYNC_WRITE_MS);
         if (d->sent == d->size)
             read_on(s);
     }

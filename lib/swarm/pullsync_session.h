@@ -54,6 +54,8 @@ struct page_room {
     struct validate_page validate;
     uint8_t seed[SIG_SEED_BYTES]; /* drawn when all was received */
     struct batches *batches;      /* in use by the job */
+    struct timer stall;           /* set while deliveries are to come */
+    uint64_t since_ms, heard_ms;  /* when they were asked for; when the last one came */
     uint32_t taken;               /* deliveries that used up a want */
     uint32_t received;            /* chunks among them */
     struct validate_item *items;
@@ -63,8 +65,11 @@ struct page_room {
 };
 size_t page_room_bytes(uint32_t chunks);
 void page_room_init(struct page_room *p, struct pullsync_client *c);
+void page_room_free(struct pullsync_client *c); /* fine when there is none */
+void page_room_await(struct page_room *p);      /* Want is sent */
 
 /* pullsync_client.c */
+void session_failed(struct pullsync_client *c, const struct error *err);
 void session_completed(struct pullsync_client *c, const struct error *err);
 void session_let_go(struct pullsync_client *c, bool orderly);
 void session_claims_drop(struct pullsync_client *c);

@@ -126,11 +126,13 @@ void bed_turn(struct bed *b, uint64_t ms)
 void bed_chunk(struct bed *b, struct bed_chunk *c, uint8_t bin, uint32_t n)
 {
     memset(c, 0, sizeof(*c));
-    c->size = BMT_SPAN_BYTES + BED_PAYLOAD;
-    c->data[0] = BED_PAYLOAD;
+    uint32_t payload = b->payload ? b->payload : BED_PAYLOAD;
+    c->size = BMT_SPAN_BYTES + payload;
+    c->data[0] = (uint8_t)payload;
+    c->data[1] = (uint8_t)(payload >> 8);
     for (uint32_t try = 0;; try++) {
         struct prng p = prng_of((uint64_t)bin << 56 | (uint64_t)n << 24 | try);
-        prng_fill(&p, c->data + BMT_SPAN_BYTES, BED_PAYLOAD);
+        prng_fill(&p, c->data + BMT_SPAN_BYTES, payload);
         check(!chunk_content_address(c->id.address, bytes_of(c->data, c->size), NULL), "address");
         if (overlay_proximity(overlay, c->id.address) == bin)
             break;

@@ -18,6 +18,7 @@ struct bed {
     struct mem_owner *streams;
     struct batches *batches;
     uint8_t batch_id[32];
+    uint32_t payload; /* of a chunk; 0: BED_PAYLOAD */
 };
 
 struct bed_chunk {

@@ -383,8 +383,77 @@ TEST(a_peer_that_stops_in_the_middle_loses_us_nothing)
     script.deliveries.size = 0;
     script.fin = false;
     pull_start(&p, 0, 1, &script_protocol);
-    bed_turn(&bed, LIMIT_PULLSYNC_DELIVERY_MS + 1000);
-    check(p.done && p.err.code == ERR_TIMEOUT, "silence has an end");
+    bed_turn(&bed, LIMIT_PULLSYNC_STALL_MS - 1000);
+    check(!p.done && env.inflight.count > 0, "silence is borne for a minute");
+    bed_turn(&bed, 2000);
+    check(p.done && p.err.code == ERR_TIMEOUT, "and has an end");
+    check(env.inflight.count == 0 && !p.c.page_, "it holds nothing any more");
+    end();
+}
+
+TEST(a_peer_that_brings_chunks_elsewhere_has_time)
+{
+    static struct pull p;
+    uint64_t heard = 0;
+    make();
+    script_prepare(0, 10, 0, SPOIL_NONE);
+    script.silent = true;
+    pull_start(&p, 0, 1, &script_protocol);
+    p.c.heard_ms = &heard;
+    for (uint64_t ms = 0; ms + 30000 < LIMIT_PULLSYNC_DELIVERY_MS; ms += 30000) {
+        bed_turn(&bed, 30000);
+        heard = loop_now_ms(bed.loop); /* another session */
+        check(!p.done, "it holds us to its rate");
+    }
+    bed_turn(&bed, 31000);
+    check(p.done && p.err.code == ERR_TIMEOUT, "but not for ever");
+    end();
+}
+
+TEST(a_page_may_not_trickle_for_ever)
+{
+    static struct pull p;
+    make();
+    script_prepare(0, 200, 0, SPOIL_NONE);
+    size_t whole = script.deliveries.size;
+    script.fin = false;
+    script.deliveries.size = whole / 20;
+    pull_start(&p, 0, 1, &script_protocol);
+    bed_turn(&bed, 10);
+    for (uint32_t i = 0; i < 12 && script.s; i++) {
+        bed_turn(&bed, LIMIT_PULLSYNC_STALL_MS - 10000);
+        script.out_size += whole / 20;
+        if (script.s)
+            stream_want_write(script.s);
+        bed_turn(&bed, 10);
+    }
+    bed_turn(&bed, 1000);
+    check(p.done && p.err.code == ERR_TIMEOUT, "ten minutes are enough for a page");
+    check(p.c.counts.stored > 100 && bed_count(&bed, 1) == p.c.counts.stored,
+          "what came in time is kept");
+    end();
+}
+
+TEST(an_offer_that_does_not_end_gives_its_place_back)
+{
+    static struct pull p[LIMIT_PULLSYNC_OFFERS_MIN + 1], q;
+    make();
+    bed_put(&bed, 0, 0, 0, 20);
+    env.offers.limit = LIMIT_PULLSYNC_OFFERS_MIN;
+    script_prepare(0, 10, 0, SPOIL_NONE);
+    script.offer.size /= 2;
+    for (uint32_t i = 0; i < LIMIT_PULLSYNC_OFFERS_MIN; i++) {
+        script = (struct script){ .offer = script.offer };
+        pull_start(&p[i], 0, 1, &script_protocol);
+        bed_turn(&bed, 10);
+    }
+    pull_start(&q, 0, 1, NULL);
+    bed_turn(&bed, 2000);
+    check(!q.done, "all places are taken");
+    bed_turn(&bed, LIMIT_PULLSYNC_OFFER_MS);
+    for (uint32_t i = 0; i < LIMIT_PULLSYNC_OFFERS_MIN; i++)
+        check(p[i].done && p[i].err.code == ERR_TIMEOUT, "who does not end goes");
+    check(q.done && !q.err.code && q.c.counts.stored == 20, "and the honest one has its turn");
     end();
 }
 

@@ -19,14 +19,19 @@ struct script { /* a peer that says what it is told to */
     struct stream *s;
     uint8_t out[8192], in[2 << 20];
     size_t out_size, sent, got, read;
+    size_t sips; /* it takes so many bytes of each piece and pauses; 0: all */
     bool closed, fin;
     enum err end;
 };
 
-static size_t script_data(struct stream *s UNUSED, void *user, const uint8_t *bytes, size_t size)
+static size_t script_data(struct stream *s, void *user, const uint8_t *bytes, size_t size)
 {
     struct script *p = user;
     p->fin |= size == 0;
+    if (p->sips > 0 && size > p->sips) {
+        size = p->sips;
+        stream_pause(s);
+    }
     check(p->got + size <= sizeof(p->in), "room");
     memcpy(p->in + p->got, bytes, size);
     p->got += size;
@@ -445,6 +450,31 @@ TEST(silence_ends_a_session_but_not_while_it_is_parked)
     check(script_offer(&p, &offer), "offered");
     bed_turn(&bed, LIMIT_PULLSYNC_WANT_MS + 10);
     check(p.closed, "no wants");
+    end();
+}
+
+TEST(who_takes_a_byte_now_and_then_is_reset)
+{
+    struct pullsync_server_status s;
+    struct pullsync_offer offer;
+    make(0);
+    bed.payload = 4096; /* more than a window holds */
+    bed_put(&bed, 0, 0, 0, 250);
+    script_open(&p, 1, false);
+    script_ask(&p, 0, 1);
+    check(script_offer(&p, &offer) && offer.count == 250, "a page");
+    p.sips = 400;
+    script_want(&p, &offer, true);
+    for (uint32_t ms = 0; ms < LIMIT_PULLSYNC_WRITE_MS; ms += 10000) {
+        pullsync_server_status(server, &s);
+        check(!p.closed && s.delivering == 1, "it holds a buffer");
+        stream_resume(p.s);
+        bed_turn(&bed, 10000);
+    }
+    bed_turn(&bed, 1000);
+    check(p.closed && p.end, "not for longer than a minute");
+    pullsync_server_status(server, &s);
+    check(s.delivering == 0 && s.sessions == 0, "which is given back");
     end();
 }
 
