@@ -410,35 +410,36 @@ enum err conn_stream_open(struct conn *c, struct stream_open *req, struct error 
     return ERR_OK;
 }
 
-static struct conn_stream *longest_queue(struct conn *c)
+/* Longer than that of best, else best. */
+static struct conn_stream *longest_queue(struct conn *c, struct conn_stream *best)
 {
-    struct conn_stream *longest = NULL;
+    if (c->queued_bytes <= (best ? best->s.queued_bytes : 0))
+        return best;
     for (struct list *at = c->streams.next; at != &c->streams; at = at->next) {
         struct conn_stream *cs = container_of(at, struct conn_stream, link);
-        if (!cs->s.ending_ && (!longest || cs->s.queued_bytes > longest->s.queued_bytes))
-            longest = cs;
+        if (!cs->s.ending_ && cs->s.queued_bytes > (best ? best->s.queued_bytes : 0))
+            best = cs;
     }
-    return longest;
+    return best;
+}
+
+static struct conn_stream *longest_of_all(struct host *h)
+{
+    struct conn_stream *best = NULL;
+    for (struct list *at = h->conns.next; at != &h->conns; at = at->next)
+        best = longest_queue(container_of(at, struct conn, link_), best);
+    return best;
 }
 
 /* Looked at after every record, so no more than a record's bytes are ever above the bounds. */
 void conn_streams_bound(struct conn *c)
 {
     struct host *h = c->host;
-    while (!LIMIT_CHECK(P2P_CONNECTION_RX_BYTES, c->queued_bytes)) {
-        struct conn_stream *cs = longest_queue(c);
-        if (!cs)
-            break;
+    struct conn_stream *cs;
+    while (!LIMIT_CHECK(P2P_CONNECTION_RX_BYTES, c->queued_bytes) &&
+           (cs = longest_queue(c, NULL)) != NULL)
         stream_fail(&cs->s, ERR_LIMIT, YAMUX_RESET_LIMIT);
-    }
-    if (h->queued_bytes <= h->options.rx_bytes_max)
-        return;
-    struct conn_stream *longest = NULL; /* of the host: rare enough to look at all */
-    for (struct list *at = h->conns.next; at != &h->conns; at = at->next) {
-        struct conn_stream *cs = longest_queue(container_of(at, struct conn, link_));
-        if (cs && (!longest || cs->s.queued_bytes > longest->s.queued_bytes))
-            longest = cs;
-    }
-    if (longest)
-        stream_fail(&longest->s, ERR_LIMIT, YAMUX_RESET_LIMIT);
+    /* Queues may be short and many: one that is dropped need not be enough. */
+    while (h->queued_bytes > h->options.rx_bytes_max && (cs = longest_of_all(h)) != NULL)
+        stream_fail(&cs->s, ERR_LIMIT, YAMUX_RESET_LIMIT);
 }

@@ -1,0 +1,107 @@
+/* What connections share: room for records under way and for bytes that nobody has taken. Whoever
+ * holds it must give it back, and whoever waits for it must hear of it. */
+#include "host_bed.h"
+
+#include "core/loop.h"
+#include "net/host_state.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { DIALERS = 4, STREAMS = LIMIT_P2P_STREAMS_SURE, RX_BYTES = 128 * 1024 };
+
+/* A protocol that takes nothing of what it is sent, and looks at how much is kept. */
+static struct host *watched;
+static uint64_t peak_bytes;
+
+static size_t mute_data(struct stream *s UNUSED, void *user UNUSED, const uint8_t *b UNUSED,
+                        size_t size UNUSED)
+{
+    peak_bytes = MAX(peak_bytes, watched->queued_bytes);
+    return 0;
+}
+static const struct stream_ops mute_ops = { NULL, mute_data, NULL, NULL };
+static const struct protocol mute = { .name = "/test/mute/1.0.0", .ops = &mute_ops };
+
+/* Its client. */
+struct sender {
+    struct stream_open req;
+    struct hosts *bed;
+    struct stream *s;
+    bool done;
+};
+
+static size_t send_writable(struct stream *s UNUSED, void *user UNUSED, uint8_t *buf, size_t room)
+{
+    memset(buf, 7, room);
+    return room;
+}
+static size_t send_data(struct stream *s UNUSED, void *user UNUSED, const uint8_t *b UNUSED,
+                        size_t size)
+{
+    return size;
+}
+static void send_close(struct stream *s UNUSED, void *user, const struct error *err UNUSED,
+                       uint32_t code UNUSED)
+{
+    struct sender *x = user;
+    x->s = NULL;
+}
+static const struct stream_ops send_ops = { NULL, send_data, send_writable, send_close };
+static const struct protocol send_mute = { .name = "/test/mute/1.0.0", .ops = &send_ops };
+static const struct protocol *const send_choices[] = { &send_mute };
+
+static void on_opened(struct stream_open *req, struct stream *s, const struct error *err UNUSED)
+{
+    struct sender *x = container_of(req, struct sender, req);
+    x->done = true;
+    x->s = s;
+    loop_stop(x->bed->loop);
+}
+
+static void open_one(struct hosts *b, int from, struct sender *x)
+{
+    *x = (struct sender){ .bed = b };
+    x->req = (struct stream_open){
+        .to = b->ids[0].id, .choices = send_choices, .count = 1, .user = x, .cb = on_opened
+    };
+    stream_open(b->hosts[from], &x->req);
+    while (!x->done)
+        hosts_run(b, "an answer");
+    check(x->s != NULL, "opened");
+}
+
+static struct bytes make(struct hosts *b, int count, const struct host_options *o, uint8_t buf[64])
+{
+    struct error err = { ERR_OK, "" };
+    hosts_make(b, count, o);
+    check(!host_register(b->hosts[0], &mute, &err), err.text);
+    watched = b->hosts[0];
+    peak_bytes = 0;
+    return hosts_listen(b, 0, "/ip4/127.0.0.1/tcp/0", buf);
+}
+
+TEST(many_short_queues_together_stay_within_the_bound)
+{
+    static struct hosts b;
+    static struct hosts_dial d;
+    static struct sender x[DIALERS][STREAMS];
+    uint8_t buf[64];
+    struct host_options o = { .allow_private = true, .rx_bytes_max = RX_BYTES };
+    struct bytes at = make(&b, DIALERS + 1, &o, buf);
+    for (int from = 1; from <= DIALERS; from++) {
+        check(hosts_dial(&b, from, &d, NULL, at) == ERR_OK, d.text);
+        hosts_wait(&b, 20); /* identify has come and gone */
+        for (int i = 0; i < STREAMS; i++)
+            open_one(&b, from, &x[from - 1][i]);
+    }
+    for (int i = 0; i < STREAMS; i++)
+        for (int from = 0; from < DIALERS; from++)
+            stream_want_write(x[from][i].s);
+    hosts_wait(&b, 300);
+    check(peak_bytes > RX_BYTES / 2, "they filled it");
+    check(peak_bytes <= RX_BYTES + NOISE_PLAIN_MAX, "never more than a record above it");
+    check(watched->queued_bytes <= RX_BYTES, "and below it in the end");
+    hosts_end(&b);
+}
