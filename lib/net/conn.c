@@ -254,6 +254,10 @@ static void conn_open(struct conn *c)
 {
     struct host *h = c->host;
     upgrade_free(c);
+    if (c->unwanted_) {
+        conn_close(c, ERR_CANCELED, "closed by us");
+        return;
+    }
     if (peer_id_equal(&c->remote, host_id(h))) {
         conn_close(c, ERR_REFUSED, "that is ourselves");
         return;
@@ -690,8 +694,11 @@ void conn_pong(struct conn *c)
 
 void conn_close_soon(struct conn *c)
 {
+    if (c->state == CONN_CLOSED)
+        return;
     c->unwanted_ = true;
-    yamux_send_go_away(&c->mux, YAMUX_GO_AWAY_NORMAL);
+    if (c->state == CONN_OPEN)
+        yamux_send_go_away(&c->mux, YAMUX_GO_AWAY_NORMAL);
     timer_set(&c->timer_, 1);
 }
 
@@ -711,12 +718,12 @@ static void on_timer(struct timer *t)
 {
     struct conn *c = container_of(t, struct conn, timer_);
     uint64_t now = loop_now_ms(c->host->loop), silent = now - c->last_read_ms;
-    if (c->state != CONN_OPEN) {
-        conn_close(c, ERR_TIMEOUT, "the upgrade takes too long");
-        return;
-    }
     if (c->unwanted_) {
         conn_close(c, ERR_CANCELED, "closed by us");
+        return;
+    }
+    if (c->state != CONN_OPEN) {
+        conn_close(c, ERR_TIMEOUT, "the upgrade takes too long");
         return;
     }
     if (!list_empty(&c->host->starved) || !list_empty(&c->host->thirsty))

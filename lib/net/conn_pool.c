@@ -102,7 +102,7 @@ void conn_partial_give(struct host *h, uint32_t bytes)
 /* Since when it holds a block of the pool that somebody waits for; UINT64_MAX: it holds none. */
 static uint64_t holds_since(const struct conn *c, bool reading)
 {
-    if (c->unwanted_ || c->state != CONN_OPEN)
+    if (c->unwanted_) /* goes anyway */
         return UINT64_MAX;
     if (reading)
         return c->partial_ ? c->partial_since_ms_ : UINT64_MAX;

@@ -105,3 +105,79 @@ TEST(many_short_queues_together_stay_within_the_bound)
     check(watched->queued_bytes <= RX_BYTES, "and below it in the end");
     hosts_end(&b);
 }
+
+/* A stranger who proves who he is and then sends the beginning of a record, at the stage at which
+ * the muxer is agreed on. */
+static void send_all(int fd, const void *data, size_t size)
+{
+    check(send(fd, data, size, MSG_NOSIGNAL) == (ssize_t)size, "sent");
+}
+
+static void noise_send(int fd, struct noise *n)
+{
+    uint8_t out[NOISE_MESSAGE_MAX];
+    struct writer w = writer_of(out, sizeof(out));
+    check(!noise_write(n, &w, NULL), "a message");
+    send_all(fd, out, writer_used(&w));
+}
+
+/* What has come, once it is at least so much. */
+static size_t receive(struct hosts *b, int fd, uint8_t *buf, size_t size, size_t least)
+{
+    size_t have = 0;
+    for (int i = 0; i < 400 && have < least; i++) {
+        hosts_wait(b, 5);
+        ssize_t n = recv(fd, buf + have, size - have, MSG_DONTWAIT);
+        have += n > 0 ? (size_t)n : 0;
+    }
+    check(have >= least, "an answer");
+    return have;
+}
+
+static int half_a_record(struct hosts *b, struct bytes at)
+{
+    static const char hello[] = "\x13/multistream/1.0.0\n\x07/noise\n";
+    static const char *const none[] = { NULL };
+    static uint8_t part[NOISE_LENGTH_BYTES + NOISE_RECORD_MAX / 3] = { 0xff, 0xff };
+    uint8_t secret[X25519_BYTES] = { 9 }, in[2048];
+    struct multiaddr_target t;
+    struct noise_static st;
+    struct noise n;
+    struct noise_options o = { .dialer = true, .st = &st, .muxer = "", .ephemeral = { 5 } };
+    check(multiaddr_target(at, &t), "target");
+    check(!noise_static_init(&st, &b->ids[1], secret, none, NULL), "static");
+    noise_init(&n, &o);
+    struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(t.port) };
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    check(fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0, "connects");
+    send_all(fd, hello, sizeof(hello) - 1);
+    receive(b, fd, in, sizeof(in), sizeof(hello) - 1);
+    noise_send(fd, &n);
+    size_t size = receive(b, fd, in, sizeof(in), 100);
+    check(noise_frame_size(bytes_of(in, size)) == size, "one message");
+    check(!noise_read(&n, in + NOISE_LENGTH_BYTES, size - NOISE_LENGTH_BYTES, NULL), "of Noise");
+    noise_send(fd, &n);
+    send_all(fd, part, sizeof(part));
+    hosts_wait(b, 20);
+    return fd;
+}
+
+TEST(half_a_record_of_one_that_is_half_open_makes_room_for_others)
+{
+    static struct hosts b;
+    static struct hosts_dial d;
+    int fds[2];
+    uint8_t buf[64];
+    /* The least: two records. */
+    struct host_options o = { .allow_private = true, .rx_pool_bytes = 1 };
+    struct bytes at = make(&b, 2, &o, buf);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        fds[i] = half_a_record(&b, at);
+    check(conn_read_room(b.hosts[0]) == 0, "all is held");
+    hosts_clock(&b, LIMIT_P2P_BLOCK_HELD_MS);
+    check(hosts_dial(&b, 1, &d, NULL, at) == ERR_OK, d.text);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        close(fds[i]);
+    hosts_end(&b);
+}
