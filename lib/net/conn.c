@@ -109,6 +109,7 @@ void conn_close(struct conn *c, enum err code, const char *why)
         list_remove(&c->starved_);
     if (list_linked(&c->thirsty_))
         list_remove(&c->thirsty_);
+    conn_block_pass(h); /* it may have been its turn */
     timer_set(&c->timer_, 0);
     loop_defer_cancel(&c->flush_);
     list_remove(&c->link_);
@@ -209,8 +210,10 @@ static void on_flush(struct deferred *d)
         return;
     if (records == LIMIT_P2P_RECORDS_PER_TURN)
         conn_flush_soon(c);
-    else if (c->block_plain_ == 0)
+    else if (c->block_ && c->block_plain_ == 0)
         conn_block_free(c);
+    else if (!c->block_ && !list_linked(&c->starved_))
+        conn_block_pass(c->host);
     if (drained(c) && !deferred_pending(&c->flush_))
         conn_close(c, ERR_CLOSED, "closed by us");
 }
@@ -728,6 +731,8 @@ static void on_timer(struct timer *t)
     }
     if (!list_empty(&c->host->starved) || !list_empty(&c->host->thirsty))
         conn_relieve(c->host);
+    if (list_linked(&c->starved_))
+        conn_flush_soon(c); /* it was memory that was short, and nobody says when there is some */
     if (silent >= LIMIT_P2P_SILENCE_MS) {
         conn_close(c, ERR_TIMEOUT, "the peer is silent");
         return;

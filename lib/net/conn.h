@@ -103,6 +103,8 @@ void conn_free_when_done(struct conn *c);
 /* conn_pool.c. False: no block now; the connection's turn comes when one is given back. */
 bool conn_block_get(struct conn *c);
 void conn_block_free(struct conn *c);
+/* The turn of who waits for a block, if there is room. Whoever has had it and took none passes. */
+void conn_block_pass(struct host *h);
 size_t conn_read_room(const struct host *h); /* of the host's buffer; 0: wait */
 /* Room in partial_ for have bytes of a record of need, and some more. */
 bool conn_partial_grow(struct conn *c, size_t need, size_t have);

@@ -37,7 +37,18 @@ bool conn_block_get(struct conn *c)
     }
     c->block_room_ = room;
     h->tx_pool_used += room;
+    if (list_linked(&c->starved_))
+        list_remove(&c->starved_);
     return true;
+}
+
+void conn_block_pass(struct host *h)
+{
+    if (!pool_has(h->tx_pool_used, SMALL_OUT_BYTES, h->options.tx_pool_bytes, true))
+        return;
+    struct list *next = list_pop(&h->starved);
+    if (next)
+        conn_flush_soon(container_of(next, struct conn, starved_));
 }
 
 void conn_block_free(struct conn *c)
@@ -48,9 +59,7 @@ void conn_block_free(struct conn *c)
     c->block_ = NULL;
     c->block_plain_ = c->block_sealed_ = 0;
     c->host->tx_pool_used -= c->block_room_;
-    struct list *next = list_pop(&c->host->starved);
-    if (next)
-        conn_flush_soon(container_of(next, struct conn, starved_));
+    conn_block_pass(c->host);
 }
 
 /* In. */

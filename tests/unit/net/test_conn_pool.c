@@ -13,7 +13,14 @@ enum { DIALERS = 4, STREAMS = LIMIT_P2P_STREAMS_SURE, RX_BYTES = 128 * 1024 };
 
 /* A protocol that takes nothing of what it is sent, and looks at how much is kept. */
 static struct host *watched;
+static struct stream *newest;
 static uint64_t peak_bytes;
+
+static enum err mute_open(struct stream *s, void *ctx UNUSED, void **user UNUSED)
+{
+    newest = s;
+    return ERR_OK;
+}
 
 static size_t mute_data(struct stream *s UNUSED, void *user UNUSED, const uint8_t *b UNUSED,
                         size_t size UNUSED)
@@ -21,7 +28,7 @@ static size_t mute_data(struct stream *s UNUSED, void *user UNUSED, const uint8_
     peak_bytes = MAX(peak_bytes, watched->queued_bytes);
     return 0;
 }
-static const struct stream_ops mute_ops = { NULL, mute_data, NULL, NULL };
+static const struct stream_ops mute_ops = { mute_open, mute_data, NULL, NULL };
 static const struct protocol mute = { .name = "/test/mute/1.0.0", .ops = &mute_ops };
 
 /* Its client. */
@@ -29,12 +36,15 @@ struct sender {
     struct stream_open req;
     struct hosts *bed;
     struct stream *s;
+    uint64_t sent;
     bool done;
 };
 
-static size_t send_writable(struct stream *s UNUSED, void *user UNUSED, uint8_t *buf, size_t room)
+static size_t send_writable(struct stream *s UNUSED, void *user, uint8_t *buf, size_t room)
 {
+    struct sender *x = user;
     memset(buf, 7, room);
+    x->sent += room;
     return room;
 }
 static size_t send_data(struct stream *s UNUSED, void *user UNUSED, const uint8_t *b UNUSED,
@@ -60,12 +70,15 @@ static void on_opened(struct stream_open *req, struct stream *s, const struct er
     loop_stop(x->bed->loop);
 }
 
-static void open_one(struct hosts *b, int from, struct sender *x)
+static void open_one(struct hosts *b, int from, struct conn *c, struct sender *x)
 {
     *x = (struct sender){ .bed = b };
-    x->req = (struct stream_open){
-        .to = b->ids[0].id, .choices = send_choices, .count = 1, .user = x, .cb = on_opened
-    };
+    x->req = (struct stream_open){ .to = b->ids[0].id,
+                                   .conn = c,
+                                   .choices = send_choices,
+                                   .count = 1,
+                                   .user = x,
+                                   .cb = on_opened };
     stream_open(b->hosts[from], &x->req);
     while (!x->done)
         hosts_run(b, "an answer");
@@ -94,7 +107,7 @@ TEST(many_short_queues_together_stay_within_the_bound)
         check(hosts_dial(&b, from, &d, NULL, at) == ERR_OK, d.text);
         hosts_wait(&b, 20); /* identify has come and gone */
         for (int i = 0; i < STREAMS; i++)
-            open_one(&b, from, &x[from - 1][i]);
+            open_one(&b, from, NULL, &x[from - 1][i]);
     }
     for (int i = 0; i < STREAMS; i++)
         for (int from = 0; from < DIALERS; from++)
@@ -179,5 +192,80 @@ TEST(half_a_record_of_one_that_is_half_open_makes_room_for_others)
     check(hosts_dial(&b, 1, &d, NULL, at) == ERR_OK, d.text);
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
         close(fds[i]);
+    hosts_end(&b);
+}
+
+/* Of the only dialer, in the order of dialing, each with a stream; the other ends of these. */
+static struct stream *theirs[3];
+static void three_connections(struct hosts *b, struct bytes at, struct conn *c[3],
+                              struct sender x[3])
+{
+    static struct hosts_dial d;
+    for (int i = 0; i < 3; i++)
+        check(hosts_dial(b, 1, &d, NULL, at) == ERR_OK, d.text);
+    hosts_wait(b, 20);
+    struct list *link = b->hosts[1]->conns.next;
+    for (int i = 0; i < 3; i++, link = link->next) {
+        c[i] = container_of(link, struct conn, link_);
+        open_one(b, 1, c[i], &x[i]);
+        theirs[i] = newest;
+    }
+}
+
+TEST(who_waits_for_a_block_and_has_nothing_to_say_any_more_passes_it_on)
+{
+    static struct hosts b;
+    static struct sender x[3];
+    struct conn *c[3];
+    uint8_t buf[64];
+    struct host_options o = { .allow_private = true };
+    struct bytes at = make(&b, 2, &o, buf);
+    for (int gone = 0; gone < 2; gone++) {
+        three_connections(&b, at, c, x);
+        struct host *h = b.hosts[1];
+        uint64_t others = h->options.tx_pool_bytes - h->tx_pool_used - 4 * KiB;
+        h->tx_pool_used += others; /* as if many wrote */
+        check(conn_block_get(c[2]), "the last block");
+        stream_want_write(x[0].s);
+        stream_want_write(x[1].s);
+        hosts_wait(&b, 10);
+        check(list_first(&h->starved) == &c[0]->starved_ && list_linked(&c[1]->starved_), "wait");
+        if (gone == 0) { /* by a reset from the other side */
+            stream_reset(theirs[0], 0);
+            hosts_wait(&b, 20);
+            check(x[0].s == NULL, "its stream is gone");
+            conn_block_free(c[2]);
+        } else { /* by the end of its connection */
+            conn_block_free(c[2]);
+            conn_close(c[0], ERR_CANCELED, "the test closes");
+        }
+        hosts_wait(&b, 20);
+        check(x[1].sent > 0, "the next one has its turn");
+        h->tx_pool_used -= others;
+        host_disconnect(h, &b.ids[0].id);
+        while (host_connections(b.hosts[0]) > 0 || host_connections(h) > 0)
+            hosts_wait(&b, 5);
+    }
+    hosts_end(&b);
+}
+
+TEST(who_waits_for_memory_tries_again)
+{
+    static struct hosts b;
+    static struct sender x[3];
+    struct conn *c[3];
+    uint8_t buf[64];
+    struct host_options o = { .allow_private = true };
+    struct bytes at = make(&b, 2, &o, buf);
+    three_connections(&b, at, c, x);
+    uint64_t rest = b.mem->ceiling_bytes - b.mem->used_bytes;
+    check(mem_take(b.mem, rest), "nothing is left");
+    stream_want_write(x[0].s);
+    hosts_wait(&b, 10);
+    check(list_linked(&c[0]->starved_) && x[0].sent == 0, "waits");
+    mem_give(b.mem, rest);
+    hosts_clock(&b, LIMIT_P2P_TICK_MS);
+    hosts_wait(&b, 20);
+    check(x[0].sent > 0, "it has its turn");
     hosts_end(&b);
 }
