@@ -48,8 +48,17 @@ static void free_when_done(struct conn_stream *cs)
     mem_give(c->host->mem, cs->y.more);
     mem_free(c->host->mem, cs->negotiation);
     mem_free(c->host->mem, cs);
+    c->host->streams_ending--;
     c->stream_objects--;
     conn_free_when_done(c);
+}
+
+/* Nobody counts it as a stream any more, and its memory is held until its handler has heard. */
+static void below_is_gone(struct conn_stream *cs)
+{
+    if (!cs->below_gone)
+        cs->conn->host->streams_ending++;
+    cs->below_gone = true;
 }
 
 static void negotiation_free(struct conn_stream *cs)
@@ -120,7 +129,7 @@ static void backend_release(struct stream *s)
     }
     cs->released = true;
     if (cs->y.session == NULL)
-        cs->below_gone = true;
+        below_is_gone(cs);
     free_when_done(cs);
 }
 
@@ -355,7 +364,7 @@ static void on_gone(struct yamux *y, struct yamux_stream *s, enum yamux_end end,
 {
     struct conn_stream *cs = of_yamux(s);
     struct conn *c = container_of(y, struct conn, mux);
-    cs->below_gone = true;
+    below_is_gone(cs);
     list_remove(&cs->link);
     if (cs->inbound)
         c->host->streams_in--;
@@ -394,7 +403,8 @@ enum err conn_stream_open(struct conn *c, struct stream_open *req, struct error 
     if (!yamux_open(&c->mux, &cs->y)) {
         list_remove(&cs->link);
         timer_set(&cs->s.timer_, 0);
-        cs->released = cs->below_gone = true;
+        cs->released = true;
+        below_is_gone(cs);
         free_when_done(cs);
         return error_set(err, ERR_LIMIT, "the connection takes no more streams");
     }

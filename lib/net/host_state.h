@@ -42,6 +42,7 @@ struct host {
     struct list conns, jobs;
     struct list starved, thirsty; /* connections that wait for a block to write, to read */
     uint32_t conns_count, half_open, streams_in, handles;
+    uint32_t streams_ending; /* over, but their handlers have not heard: in no other count */
     uint64_t queued_bytes, rx_pool_used, tx_pool_used;
     uint8_t *read_buffer;
     bool closing;

@@ -24,8 +24,7 @@ enum {
     CONNECTION_BYTES = 5 * KiB, /* the object, its contexts, its place in the allocator's classes */
     STREAM_BYTES = 1 * KiB,     /* with what negotiates */
     HALF_OPEN_BYTES = 10 * KiB,
-    ENDING_BYTES = 256 * KiB, /* streams that are over, until the next turn */
-    FIXED_BYTES = 512 * KiB,  /* the host, its read buffer, listeners, protocols' own state */
+    FIXED_BYTES = 512 * KiB, /* the host, its read buffer, listeners, protocols' own state */
 };
 
 static struct target {
@@ -147,17 +146,16 @@ static void look(struct target_report *r)
 {
     const struct host *h = target.host;
     const struct host_options *o = &h->options;
-    uint32_t streams = h->streams_in + 2 * h->conns_count;
+    /* Those that are over are held until their handlers have heard, a turn later. */
+    uint64_t held = h->streams_in + h->streams_ending, streams = held + 2 * h->conns_count;
     /* A queue is filled in pieces of 4 KiB, so each stream may have half of one more. */
     uint64_t now = formula(h->handles, streams, h->half_open,
-                           h->queued_bytes + (uint64_t)h->streams_in * 4 * KiB + h->rx_pool_used +
-                               h->tx_pool_used);
+                           h->queued_bytes + held * 4 * KiB + h->rx_pool_used + h->tx_pool_used);
     r->used_bytes = target.mem->used_bytes;
     r->peak_bytes = target.mem->peak_bytes;
     r->formula_bytes = formula(
         CONNECTIONS_MAX, LIMIT_P2P_STREAMS_IN + (LIMIT_P2P_STREAMS_SURE + 2) * CONNECTIONS_MAX,
         LIMIT_P2P_HALF_OPEN, o->rx_bytes_max + o->rx_pool_bytes + o->tx_pool_bytes);
-    now += ENDING_BYTES;
     r->now_bytes = now;
     if (r->used_bytes > now)
         r->now_worst_bytes = MAX(r->now_worst_bytes, r->used_bytes - now);
