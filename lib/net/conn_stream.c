@@ -21,6 +21,7 @@ struct conn_stream {
     int protocol;                    /* index of an inbound one's protocol; -1 */
     uint32_t held_credit;            /* taken bytes whose credit waits for room */
     bool inbound, finish_wanted, released, below_gone;
+    bool lazy; /* its protocol is taken for granted: the peer has not answered yet */
 };
 
 static void on_queued(struct stream *s, int64_t change);
@@ -38,6 +39,11 @@ struct conn *stream_conn(struct stream *s)
 {
     assert(s->on_queued == on_queued);
     return of_stream(s)->conn;
+}
+
+static bool negotiating(const struct conn_stream *cs)
+{
+    return !cs->s.protocol_ || cs->lazy;
 }
 
 static void free_when_done(struct conn_stream *cs)
@@ -92,12 +98,32 @@ static void backend_want_write(struct stream *s)
     conn_flush_soon(of_stream(s)->conn);
 }
 
+static void tokens_write(struct conn_stream *cs)
+{
+    struct negotiation *n = cs->negotiation;
+    if (n->out_size > 0 && conn_write_now(cs->conn, &cs->y, bytes_of(n->out, n->out_size)) > 0)
+        n->out_size = 0;
+}
+
+/* Our tokens and what the handler has to say, in one frame. */
+static size_t lazy_write(struct conn_stream *cs, struct bytes data)
+{
+    uint8_t both[NEGOTIATION_OUT_BYTES + STREAM_TRY_WRITE_MAX];
+    struct negotiation *n = cs->negotiation;
+    memcpy(both, n->out, n->out_size);
+    memcpy(both + n->out_size, data.data, data.size);
+    if (conn_write_now(cs->conn, &cs->y, bytes_of(both, n->out_size + data.size)) == 0)
+        return 0;
+    n->out_size = 0;
+    return data.size;
+}
+
 static size_t backend_try_write(struct stream *s, struct bytes data)
 {
     struct conn_stream *cs = of_stream(s);
-    if (cs->negotiation && cs->negotiation->out_size > 0)
-        return 0; /* our last token goes first */
-    return conn_write_now(cs->conn, &cs->y, data);
+    if (!cs->negotiation || cs->negotiation->out_size == 0)
+        return conn_write_now(cs->conn, &cs->y, data);
+    return cs->lazy ? lazy_write(cs, data) : 0; /* our last token goes first */
 }
 
 static void backend_finish(struct stream *s)
@@ -125,6 +151,7 @@ static void backend_release(struct stream *s)
         error_set(&err, why, "opening a stream: %s", err_text(why));
         cs->request = NULL;
         req->stream_ = NULL;
+        loop_defer_cancel(&req->deferred_); /* on_lazy, which has nothing to start any more */
         req->cb(req, NULL, &err);
     }
     cs->released = true;
@@ -197,7 +224,7 @@ static void on_proposal(struct conn_stream *cs)
         inbound_start(cs, index);
 }
 
-static void on_accepted(struct conn_stream *cs)
+static void outbound_start(struct conn_stream *cs)
 {
     struct stream_open *req = cs->request;
     const struct protocol *p = req->choices[req->chosen];
@@ -208,8 +235,49 @@ static void on_accepted(struct conn_stream *cs)
     req->cb(req, &cs->s, NULL);
 }
 
+/* The only choice, and identify has said that the peer speaks it: its answer brings nothing new, so
+ * our first bytes go with the tokens. Identify's own stream has none to send. */
+static bool may_be_lazy(const struct conn *c, const struct stream_open *req)
+{
+    unsigned row = req->choices[0]->row;
+    return req->count == 1 && row != PROTOCOL_OTHER && (c->protocols >> row & 1);
+}
+
+static void on_lazy(struct deferred *d)
+{
+    struct stream_open *req = container_of(d, struct stream_open, deferred_);
+    struct conn_stream *cs = of_stream(req->stream_);
+    if (cs->s.ending_)
+        return; /* the request hears of it when the stream is released */
+    cs->lazy = true;
+    stream_answer_due(&cs->s, LIMIT_P2P_NEGOTIATE_MS);
+    negotiation_flush(cs);
+    outbound_start(cs);
+}
+
+static void on_accepted(struct conn_stream *cs)
+{
+    if (!cs->lazy) {
+        outbound_start(cs);
+        return;
+    }
+    cs->lazy = false;
+    stream_answer_due(&cs->s, 0);
+}
+
+/* The peer has changed its mind: nothing is taken for granted from now on. */
+static void ask_first(struct conn_stream *cs)
+{
+    cs->conn->protocols &= ~(UINT64_C(1) << cs->s.protocol_->row);
+}
+
 static void on_refused(struct conn_stream *cs)
 {
+    if (cs->lazy) {
+        ask_first(cs);
+        stream_fail(&cs->s, ERR_NO_PROTOCOL, 0);
+        return;
+    }
     struct negotiation *n = cs->negotiation;
     struct stream_open *req = cs->request;
     struct writer w = writer_of(n->out + n->out_size, sizeof(n->out) - n->out_size);
@@ -226,7 +294,7 @@ static void on_refused(struct conn_stream *cs)
 /* Tokens at the front of data; the rest is the protocol's. */
 static struct bytes negotiation_feed(struct conn_stream *cs, struct bytes data)
 {
-    while (data.size > 0 && !cs->s.protocol_ && !cs->s.ending_) {
+    while (data.size > 0 && negotiating(cs) && !cs->s.ending_) {
         enum multistream_event ev;
         size_t used = multistream_feed(&cs->negotiation->select, data, &ev, NULL);
         yamux_consumed(&cs->y, (uint32_t)used);
@@ -243,12 +311,13 @@ static struct bytes negotiation_feed(struct conn_stream *cs, struct bytes data)
         case MULTISTREAM_REFUSED:
             on_refused(cs);
             break;
-        case MULTISTREAM_FAILED:
+        case MULTISTREAM_FAILED: /* bytes behind a proposal that got na: say so before the reset */
+            tokens_write(cs);
             stream_fail(&cs->s, ERR_PROTOCOL, 0);
             break;
         }
     }
-    if (cs->s.protocol_ && cs->negotiation && cs->negotiation->out_size == 0)
+    if (!negotiating(cs) && cs->negotiation && cs->negotiation->out_size == 0)
         negotiation_free(cs);
     return data;
 }
@@ -319,7 +388,7 @@ static void on_acked(struct yamux *y UNUSED, struct yamux_stream *s UNUSED)
 static void on_data(struct yamux *y UNUSED, struct yamux_stream *s, struct bytes data)
 {
     struct conn_stream *cs = of_yamux(s);
-    if (!cs->s.protocol_) {
+    if (negotiating(cs)) {
         if (cs->inbound && cs->negotiation->out_size > 0)
             yamux_want_write(&cs->y); /* our header */
         data = negotiation_feed(cs, data);
@@ -331,7 +400,7 @@ static void on_data(struct yamux *y UNUSED, struct yamux_stream *s, struct bytes
 static void on_fin(struct yamux *y UNUSED, struct yamux_stream *s)
 {
     struct conn_stream *cs = of_yamux(s);
-    if (cs->s.protocol_)
+    if (!negotiating(cs))
         stream_take_fin(&cs->s);
     else
         stream_fail(&cs->s, ERR_CLOSED, 0);
@@ -350,7 +419,7 @@ static size_t on_writable(struct yamux *y UNUSED, struct yamux_stream *s, uint8_
         memmove(n->out, n->out + used, n->out_size);
         if (n->out_size > 0)
             return used;
-        if (cs->s.protocol_)
+        if (!negotiating(cs))
             negotiation_free(cs);
     }
     if (cs->finish_wanted)
@@ -366,6 +435,8 @@ static void on_gone(struct yamux *y, struct yamux_stream *s, enum yamux_end end,
     struct conn *c = container_of(y, struct conn, mux);
     below_is_gone(cs);
     list_remove(&cs->link);
+    if (cs->lazy && end == YAMUX_END_RESET)
+        ask_first(cs); /* as good as a refusal */
     if (cs->inbound)
         c->host->streams_in--;
     if (cs->protocol >= 0)
@@ -416,7 +487,10 @@ enum err conn_stream_open(struct conn *c, struct stream_open *req, struct error 
     multistream_dial(&n->select, req->choices[0]->name, &w);
     assert(!w.overflow);
     n->out_size = (uint16_t)writer_used(&w);
-    negotiation_flush(cs);
+    if (may_be_lazy(c, req))
+        loop_defer_named(c->host->loop, &req->deferred_, on_lazy, "stream open");
+    else
+        negotiation_flush(cs);
     return ERR_OK;
 }
 

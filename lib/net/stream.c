@@ -43,14 +43,17 @@ static void later(struct stream *s)
         loop_defer_named(s->loop_, &s->deferred_, on_deferred, "stream");
 }
 
-/* The earlier of the handler's deadline and the protocol's idle limit. */
+static uint64_t earlier(uint64_t due, uint64_t other)
+{
+    return due && other ? MIN(due, other) : due + other;
+}
+
+/* The earliest of the handler's deadline, that of the peer's answer, the protocol's idle limit. */
 static uint64_t due_ms(const struct stream *s)
 {
-    uint64_t due = s->deadline_at_ms_;
-    if (s->protocol_ && s->protocol_->idle_ms > 0) {
-        uint64_t idle = s->last_byte_ms_ + s->protocol_->idle_ms;
-        due = due ? MIN(due, idle) : idle;
-    }
+    uint64_t due = earlier(s->deadline_at_ms_, s->answer_at_ms_);
+    if (s->protocol_ && s->protocol_->idle_ms > 0)
+        due = earlier(due, s->last_byte_ms_ + s->protocol_->idle_ms);
     return due;
 }
 
@@ -72,6 +75,12 @@ static void on_timer(struct timer *t)
 void stream_deadline(struct stream *s, uint32_t deadline_ms)
 {
     s->deadline_at_ms_ = deadline_ms ? loop_now_ms(s->loop_) + deadline_ms : 0;
+    timer_arm(s);
+}
+
+void stream_answer_due(struct stream *s, uint32_t in_ms)
+{
+    s->answer_at_ms_ = in_ms ? loop_now_ms(s->loop_) + in_ms : 0;
     timer_arm(s);
 }
 

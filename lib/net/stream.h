@@ -88,6 +88,7 @@ struct stream {
     enum err end_;
     uint32_t end_code_;
     uint64_t deadline_at_ms_, last_byte_ms_; /* 0: no deadline */
+    uint64_t answer_at_ms_;                  /* until when the peer must have agreed; 0: it has */
     struct timer timer_;
     struct deferred deferred_;
     void (*on_queued)(struct stream *s, int64_t change); /* the backend's account; may be NULL */
@@ -97,6 +98,8 @@ enum { STREAM_TRY_WRITE_MAX = 4096 };
 
 /* s is zeroed, but for what the backend set: backend_, loop_, mem_, peer_. */
 void stream_init(struct stream *s);
+/* The peer must agree on the protocol by then, whatever the handler's deadline; 0: it has. */
+void stream_answer_due(struct stream *s, uint32_t in_ms);
 /* From here on the handler is called. */
 void stream_start(struct stream *s, const struct protocol *protocol, void *user);
 void stream_take_data(struct stream *s, struct bytes data);
