@@ -515,6 +515,9 @@ void host_metrics(struct host *h)
     metric_set(METRIC_p2p_inbound_last_hour, hour);
     metric_set(METRIC_p2p_half_open, h->half_open);
     metric_set(METRIC_p2p_queued_bytes, (int64_t)h->queued_bytes);
+    struct host_observed most = { 0 };
+    host_observed(h, &most, 1);
+    metric_set(METRIC_p2p_observed_networks, most.networks);
     metric_set(METRIC_p2p_book_peers, addrbook_count(h->book));
 }
 

@@ -3,7 +3,7 @@
  * The libp2p host: listeners, connections, their limits, and the protocols served on them.
  * Owns:   listeners and connections. Borrows the loop, the owner and the identity.
  * Memory: every byte is charged to one owner. Bound: see host_stats, which adds it up.
- * Thread: loop only. Callbacks never come from inside the call.
+ * Thread: loop only. No callback from inside a call.
  * Errors: ERR_UNREACHABLE, ERR_TIMEOUT, ERR_LIMIT, ERR_BAD_PROOF (another peer than expected),
  *         ERR_NO_PROTOCOL, ERR_CANCELED, ERR_CLOSED, ERR_SYSTEM.
  */
@@ -12,33 +12,13 @@
 
 #include "codec/multiaddr.h"
 #include "net/addrbook.h"
+#include "net/host_options.h"
 #include "net/stream.h"
 
 struct host;
 struct conn;
 struct dial_attempt;
 
-struct host_address { /* of a socket */
-    bool ip6;
-    uint8_t ip[16]; /* the first 4 bytes of an IPv4 address */
-    uint16_t port;
-};
-bool address_is_private(const struct host_address *a); /* private ranges and loopback */
-
-struct host_options {
-    struct loop *loop;
-    struct mem_owner *mem;              /* "p2p" */
-    const struct peer_secret *identity; /* borrowed */
-    const char *agent;                  /* "larder/0.1.0" */
-    bool allow_private;                 /* dial and announce private ranges and loopback */
-    bool late_muxer;                    /* agree on it after the handshake, as rust and py do */
-    bool count_loopback;                /* loopback is an address like others: for tests */
-    const char *dns_servers;            /* "192.0.2.1:53,…"; NULL: those of the system */
-    uint32_t connections_max;           /* 0: LIMIT_P2P_CONNECTIONS */
-    uint32_t stream_window_bytes;       /* what a peer may send on one stream; 0: 256 KiB */
-    uint64_t rx_bytes_max;              /* received and not taken, over all; 0: 30 % of the share */
-    uint64_t rx_pool_bytes, tx_pool_bytes; /* 0: 10 % of the share each */
-};
 enum err host_create(struct host **out, const struct host_options *options, struct error *err);
 /* Before the first host_listen and the first connection. p is borrowed. */
 enum err host_register(struct host *h, const struct protocol *p, struct error *err);
@@ -135,13 +115,15 @@ void host_stats(const struct host *h, struct host_stats *out);
 void host_metrics(struct host *h); /* sets the gauges that stand in no counter's place */
 size_t host_peers(const struct host *h, struct host_peer *out, size_t max);
 
-/* Called when a connection is OPEN, when it is gone, and when identify has told who a peer is. A
- * callback may remove its own watcher and no other, opens streams and closes no connection. */
-struct host_watch { /* a field of its user; zeroed at first */
+/* Called when a connection is OPEN, when it is gone, when identify has told who a peer is, and when
+ * several peers see us at one address. A callback may remove its own watcher and no other, opens
+ * streams and closes no connection. */
+struct host_watch { /* zeroed at first */
     struct list link_;
     void (*on_open)(void *ctx, const struct peer_id *peer, bool inbound);
     void (*on_gone)(void *ctx, const struct peer_id *peer);
     void (*on_identified)(void *ctx, const struct peer_id *peer);
+    void (*on_observed)(void *ctx, const struct host_address *us);
     void *ctx;
 };
 void host_watch(struct host *h, struct host_watch *w);

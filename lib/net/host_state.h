@@ -8,6 +8,7 @@
 #include "net/addrbook.h"
 #include "net/conn.h"
 #include "net/marks.h"
+#include "net/observed.h"
 #include "net/ping.h"
 #include "net/protocols.h"
 #include "net/resolve.h"
@@ -55,6 +56,7 @@ struct host {
     struct marks *failures; /* of addresses that were dialed */
     struct marks *callers;  /* tokens of sites that call */
     struct resolver *resolver;
+    struct observed observed;
     uint32_t dials;                 /* connects in flight */
     struct timer tick;              /* trimming, pushes; set while there are connections */
     uint32_t inbound[HOST_MINUTES]; /* upgraded in each of the last minutes */
@@ -98,6 +100,9 @@ void identify_start(struct conn *c);
 size_t identify_frame(const struct conn *c, uint8_t out[LIMIT_P2P_IDENTIFY_OWN_BYTES]);
 /* Merges what the peer says of itself. ERR_BAD_PROOF: it says it is somebody else. */
 enum err identify_apply(struct conn *c, struct bytes message);
+
+/* observed.c: its identify says at which address it sees us */
+void host_conn_observed(struct conn *c, struct bytes multiaddr);
 
 /* identify_push.c */
 extern const struct stream_ops identify_push_ops;

@@ -187,6 +187,8 @@ enum err identify_apply(struct conn *c, struct bytes message)
     rc = identify_read(message, &seen, NULL);
     if (!rc && seen.agent.size > 0)
         agent_keep(c, seen.agent);
+    if (!rc && seen.observed.size > 0)
+        host_conn_observed(c, seen.observed);
     return rc;
 }
 

@@ -4,12 +4,14 @@
 
 #include "base/mem.h"
 #include "base/units.h"
+#include "base/varint.h"
 #include "codec/json.h"
 #include "core/governor.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "net/host.h"
 #include "net/identity.h"
+#include "net/observed.h"
 #include "node/facts.h"
 #include "node/node_state.h"
 #include "node/status.h"
@@ -25,6 +27,8 @@ struct p2p {
     struct status_section section;
     struct metrics_collector collector;
     struct governor_shrinker shrinker;
+    struct host_watch watch;
+    struct host_address hinted; /* the last one that was in the log */
     bool closing, closed, stopping;
 };
 
@@ -50,6 +54,61 @@ static bool address_text(const struct p2p *p, size_t i, char *out, size_t size, 
     return multiaddr_to_text(bytes_of(buf, writer_used(&w)), out, size, NULL) == ERR_OK;
 }
 
+/* Without a port, as /ip4/203.0.113.7. */
+static const char *ip_text(const struct host_address *a, char *out, size_t size)
+{
+    uint8_t buf[32];
+    struct writer w = writer_of(buf, sizeof(buf));
+    writer_uvarint(&w, a->ip6 ? MULTIADDR_IP6 : MULTIADDR_IP4);
+    writer_put(&w, a->ip, a->ip6 ? 16 : 4);
+    if (multiaddr_to_text(bytes_of(buf, writer_used(&w)), out, size, NULL))
+        out[0] = '\0';
+    return out;
+}
+
+/* Is it among the addresses that we listen at or announce? */
+static bool is_ours(const struct p2p *p, const struct host_address *a)
+{
+    uint8_t buf[LIMIT_MULTIADDR_BYTES];
+    struct writer w = writer_of(buf, sizeof(buf));
+    for (size_t i = 0; host_address(p->host, i, &w); i++, w = writer_of(buf, sizeof(buf))) {
+        struct multiaddr_target t;
+        if (multiaddr_target(bytes_of(buf, writer_used(&w)), &t) &&
+            t.host == (a->ip6 ? MULTIADDR_IP6 : MULTIADDR_IP4) &&
+            !memcmp(t.value.data, a->ip, t.value.size))
+            return true;
+    }
+    return false;
+}
+
+/* A hint for people: an address that peers see is not announced by itself. */
+static void on_observed(void *ctx, const struct host_address *us)
+{
+    struct p2p *p = ctx;
+    char text[64];
+    if (is_ours(p, us) || (us->ip6 == p->hinted.ip6 && !memcmp(us->ip, p->hinted.ip, 16)))
+        return;
+    p->hinted = *us;
+    log_info("peers in %u networks see this node at %s: if it can be reached there, say so with "
+             "p2p-announce",
+             LIMIT_P2P_OBSERVED_NETWORKS, ip_text(us, text, sizeof(text)));
+}
+
+static void write_observed(const struct p2p *p, struct json_writer *w)
+{
+    struct host_observed seen[HOST_OBSERVED_MAX];
+    char text[64];
+    size_t n = host_observed(p->host, seen, ARRAY_SIZE(seen));
+    json_array_begin(w, "observed");
+    for (size_t i = 0; i < n; i++) {
+        json_object_begin(w, NULL);
+        json_put_text(w, "address", ip_text(&seen[i].address, text, sizeof(text)));
+        json_put_uint(w, "networks", seen[i].networks);
+        json_object_end(w);
+    }
+    json_array_end(w);
+}
+
 static void write_section(struct status_section *s, struct json_writer *w)
 {
     struct p2p *p = container_of(s, struct p2p, section);
@@ -59,6 +118,7 @@ static void write_section(struct status_section *s, struct json_writer *w)
     for (size_t i = 0; address_text(p, i, address, sizeof(address), NULL); i++)
         json_put_text(w, NULL, address);
     json_array_end(w);
+    write_observed(p, w);
     struct host_stats st;
     host_stats(p->host, &st);
     json_put_uint(w, "connections", st.inbound + st.outbound);
@@ -160,6 +220,8 @@ enum err p2p_part_start(struct node *n, struct error *err)
     rc = rc ? rc : addresses_tell(p, err);
     if (rc)
         return rc;
+    p->watch = (struct host_watch){ .on_observed = on_observed, .ctx = p };
+    host_watch(p->host, &p->watch);
     p->section.name = "p2p";
     p->section.write = write_section;
     status_section_add(node_status(n), &p->section);
@@ -216,6 +278,7 @@ void p2p_part_stop(struct node *n)
     struct p2p *p = n->p2p;
     if (!p)
         return;
+    host_unwatch(&p->watch);
     status_section_remove(&p->section);
     metrics_collector_remove(&p->collector);
     if (p->shrinker.owner)
