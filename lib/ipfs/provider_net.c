@@ -14,6 +14,7 @@ static void set_state(struct provider *p, enum provider_state state)
     if (p->state == state)
         return;
     p->state = state;
+    timer_set(&p->tick, 1); /* there may be something to do now, or no longer */
     log_info("reprovide: %s", provider_state_name(state));
 }
 

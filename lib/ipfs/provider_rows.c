@@ -62,6 +62,7 @@ static void on_rows(struct keystore_rows *req, const struct error *err)
         for (uint32_t i = 0; i < p->schedule.count; i++)
             p->schedule.entries[i].dirty = false; /* they have just been read */
         p->loading = false;
+        timer_set(&p->tick, 1);
     }
 }
 

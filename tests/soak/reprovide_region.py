@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Reproviding one region takes the same memory whatever number of keys it has.
 
-Usage: reprovide_region.py PROGRAM LARDER COUNT...
+Usage: reprovide_region.py PROGRAM LARDER DHT MOST COUNT...
 
 For each count: that many keys are imported into a new node, which then provides them to 25 servers
 (one region) that count records and check order and completeness. The peaks of the node's owners of
 memory may not differ by 2 MiB. LevelDB has a fixed share, charged in full at the start, which indexes
 and filters of its tables fill with the first millions of keys, so anonymous memory grows with them:
 it must stay below the sum of the owners' peaks, which is the same for all counts.
+
+Up to MOST keys the sweeping provider of go-libp2p-kad-dht (the program DHT) provides the same keys to
+the same servers, its records counted instead of sent, and its peak of resident memory is printed
+beside ours.
 """
 import os
 import shutil
@@ -25,10 +29,9 @@ LARGE = 10_000_000  # bytes a key and the time of a start are judged from here o
 
 
 class Sink(Network):
-    def __init__(self, program):  # not a network of real servers, but asked like one
-        self.program = program
+    def __init__(self, program, dht):  # not a network of real servers, but asked like one
         self.process = subprocess.Popen([program, "sink"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.bootstrap = self.process.stdout.readline().split()
+        self.program, self.bootstrap = dht, self.process.stdout.readline().split()
 
 
 def leveldb(values):
@@ -54,10 +57,14 @@ def disk(data, count):
     return total / count
 
 
+def keys_file(directory):
+    return os.path.join(directory, "keys")
+
+
 def load(programs, count, directory):
     """Imports the keys; the most anonymous memory of the program that did it."""
     program, larder = programs
-    path, data, most = os.path.join(directory, "keys"), os.path.join(directory, "node", "data"), 0
+    path, data, most = keys_file(directory), os.path.join(directory, "node", "data"), 0
     with open(path, "wb") as file:
         subprocess.run([program, "keys", "0", str(count)], stdout=file, check=True)
     began = time.monotonic()
@@ -72,7 +79,6 @@ def load(programs, count, directory):
     if job.returncode:
         raise PeerError(f"the import ended with {job.returncode}")
     seconds = time.monotonic() - began
-    os.unlink(path)
     print(f"{count} keys: {count / seconds:.0f} keys/s imported, {disk(data, count):.1f} bytes a key pending, "
           f"{most / MIB:.1f} MiB anonymous", flush=True)
     return disk(data, count), most
@@ -104,7 +110,8 @@ def one(programs, sink, count, directory):
     print(f"    node up in {start_s:.2f} s; provided in {seconds:.1f} s, {count / seconds:.0f} keys/s, "
           f"{1e6 * cpu / (20 * count):.2f} us of CPU a record; {disk(data, count):.1f} bytes a key then; {verdict}")
     print("    peaks in MiB: " + ", ".join(f"{name} {value / MIB:.2f}" for name, value in peaks.items())
-          + f"; LevelDB {most / MIB:.2f}; anonymous pages {anonymous / MIB:.2f} of {share / MIB:.2f}", flush=True)
+          + f"; LevelDB {most / MIB:.2f}; anonymous pages {anonymous / MIB:.2f} of {share / MIB:.2f}; "
+          f"resident {now['VmHWM'] / MIB:.1f}", flush=True)
     if verdict != {"records": 20 * count, "wrong": 0, "descents": 0, "streams": 25}:
         raise PeerError(f"the servers do not have what they should: {verdict}")
     if most > peaks["stores"] or anonymous > share:
@@ -114,13 +121,25 @@ def one(programs, sink, count, directory):
     return peaks | {"import": loading}
 
 
+def beside(sink, count, directory):
+    """The reference at the same task; nothing is asked of it but that it ends."""
+    other = sink.reference(keys_file(directory), "-counted", seconds=60 + count // 2000)
+    if not other["done"] or other["records"] < 20 * count:
+        raise PeerError(f"the reference did not provide all: {other}")
+    print(f"    the reference, records only counted: resident {other['resident_peak_kib'] / 1024:.1f} MiB at most "
+          f"({other['resident_idle_kib'] / 1024:.1f} before), heap {other['heap_peak_bytes'] / MIB:.1f}; "
+          f"{other['seconds']:.1f} s, {1e6 * other['cpu_seconds'] / other['records']:.2f} us of CPU a record", flush=True)
+
+
 def main():
-    counts = [int(text) for text in sys.argv[3:]]
+    programs, dht, most, counts = sys.argv[1:3], sys.argv[3], int(sys.argv[4]), [int(text) for text in sys.argv[5:]]
     found = {}
     for count in counts:
-        sink, directory = Sink(sys.argv[1]), tempfile.mkdtemp(prefix="larder-region-")
+        sink, directory = Sink(programs[0], dht), tempfile.mkdtemp(prefix="larder-region-")
         try:
-            found[count] = one(sys.argv[1:3], sink, count, directory)
+            found[count] = one(programs, sink, count, directory)
+            if count <= most:
+                beside(sink, count, directory)
         finally:
             sink.stop()
             shutil.rmtree(directory)

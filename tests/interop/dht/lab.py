@@ -29,14 +29,25 @@ class Network:
             raise PeerError(answer["error"])
         return answer
 
+    def reference_start(self, keys, *flags, seconds=300):
+        """The sweeping provider of the same library, over these servers: a process, given up after that long."""
+        return subprocess.Popen([self.program, "reference", "-bootstrap", ",".join(self.bootstrap), "-keys", keys,
+                                 "-limit", f"{seconds}s", *flags],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def reference_end(self, process, seconds=300):
+        try:
+            out, err = process.communicate(timeout=seconds + 120)
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            process.wait()
+            raise PeerError("the reference does not end") from error
+        if process.returncode:
+            raise PeerError(f"the reference ended with {process.returncode}: {err[-500:]}")
+        return json.loads(out)
+
     def reference(self, keys, *flags, seconds=300):
-        """The sweeping provider of the same library, over these servers."""
-        done = subprocess.run([self.program, "reference", "-bootstrap", ",".join(self.bootstrap), "-keys", keys,
-                               "-limit", f"{seconds}s", *flags],
-                              capture_output=True, text=True, timeout=seconds + 120, check=False)
-        if done.returncode:
-            raise PeerError(f"the reference ended with {done.returncode}: {done.stderr[-500:]}")
-        return json.loads(done.stdout)
+        return self.reference_end(self.reference_start(keys, *flags, seconds=seconds), seconds)
 
     def usage(self):
         with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
@@ -99,10 +110,14 @@ class Kubo:
 class Provider(Larder):
     """The daemon with reprovide on, and nothing else that needs a peer."""
 
-    def __init__(self, program, directory, network, **options):
+    def __init__(self, program, directory, network, keys=None, **options):
+        if keys:  # before it starts
+            os.makedirs(directory, exist_ok=True)
+            self.program, self.options = program, {"data-dir": directory + "/data"}
+            self.add(keys)
         given = {"swarm": False, "reprovide": True, "dht-bootstrap": network.bootstrap, "memory": "256MiB"}
         given.update(options)
-        self.own = given
+        self.own, self.began = given, time.time()
         super().__init__(program, directory)
 
     def set(self, **options):

@@ -63,24 +63,32 @@ func makeKeys(args []string) error {
 	return f.Close()
 }
 
-func readKeys(path string) ([][]byte, error) {
+func eachKey(path string, take func(key []byte) error) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
-	var keys [][]byte
 	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if text := strings.TrimSpace(lines.Text()); text != "" {
-			key, err := hex.DecodeString(text)
-			if err != nil {
-				return nil, fmt.Errorf("line %d of %s: %w", len(keys)+1, path, err)
-			}
-			keys = append(keys, key)
+	for number := 1; lines.Scan(); number++ {
+		key, err := hex.DecodeString(strings.TrimSpace(lines.Text()))
+		if err != nil {
+			return fmt.Errorf("line %d of %s: %w", number, path, err)
+		}
+		if err := take(key); err != nil {
+			return err
 		}
 	}
-	return keys, lines.Err()
+	return lines.Err()
+}
+
+func readKeys(path string) ([][]byte, error) {
+	var keys [][]byte
+	err := eachKey(path, func(key []byte) error {
+		keys = append(keys, key)
+		return nil
+	})
+	return keys, err
 }
 
 func main() {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ipfs/go-datastore"
 	"github.com/libp2p/go-libp2p"
@@ -33,6 +34,7 @@ type tally struct {
 	addProvider, findNode, getProviders atomic.Uint64
 	streams                             atomic.Uint64 // that carried ADD_PROVIDER
 	descents                            atomic.Uint64 // a key below the one before it on its stream
+	lastMs                              atomic.Int64  // when the last ADD_PROVIDER came, by the wall clock
 }
 
 type server struct {
@@ -77,6 +79,7 @@ func (l *lab) request(s *server) func(context.Context, p2pnet.Stream, *pb.Messag
 		switch m.GetType() {
 		case pb.Message_ADD_PROVIDER:
 			l.tally.addProvider.Add(1)
+			l.tally.lastMs.Store(time.Now().UnixMilli())
 			at := placeOf(m.GetKey())
 			if last, ok := seen.(*place); ok && last != nil {
 				if at.less(last) {
@@ -194,8 +197,9 @@ func (l *lab) command(words []string) (any, error) {
 		return l.check(words[1], words[2])
 	case words[0] == "tally":
 		t := &l.tally
-		return map[string]uint64{"add_provider": t.addProvider.Load(), "find_node": t.findNode.Load(),
-			"get_providers": t.getProviders.Load(), "streams": t.streams.Load(), "descents": t.descents.Load()}, nil
+		return map[string]any{"add_provider": t.addProvider.Load(), "find_node": t.findNode.Load(),
+			"get_providers": t.getProviders.Load(), "streams": t.streams.Load(), "descents": t.descents.Load(),
+			"last_ms": t.lastMs.Load()}, nil
 	case words[0] == "forget": // every record, and the tally
 		for _, s := range l.servers {
 			s.store.forget()

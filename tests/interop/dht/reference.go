@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -57,11 +58,8 @@ func residentPeakKiB() int {
 	return 0
 }
 
+// fillKeystore reads the keys in parts: what it takes must not count as the provider's memory.
 func fillKeystore(path, dir string) (keystore.Keystore, *leveldb.Datastore, int, error) {
-	keys, err := readKeys(path)
-	if err != nil {
-		return nil, nil, 0, err
-	}
 	ds, err := leveldb.NewDatastore(dir, nil)
 	if err != nil {
 		return nil, nil, 0, err
@@ -70,20 +68,34 @@ func fillKeystore(path, dir string) (keystore.Keystore, *leveldb.Datastore, int,
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	for at := 0; at < len(keys); at += 16384 {
-		part := keys[at:min(at+16384, len(keys))]
-		hashes := make([]mh.Multihash, len(part))
-		for i, k := range part {
-			hashes[i] = mh.Multihash(k)
-		}
-		if _, err := ks.Put(context.Background(), hashes...); err != nil {
-			return nil, nil, 0, err
-		}
+	var part []mh.Multihash
+	n := 0
+	put := func() error {
+		_, err := ks.Put(context.Background(), part...)
+		n, part = n+len(part), part[:0]
+		return err
 	}
-	return ks, ds, len(keys), nil
+	err = eachKey(path, func(key []byte) error {
+		if part = append(part, mh.Multihash(key)); len(part) < 16384 {
+			return nil
+		}
+		return put()
+	})
+	if err == nil && len(part) > 0 {
+		err = put()
+	}
+	return ks, ds, n, err
 }
 
-func joined(ctx context.Context, prefix string, addresses []string) (*dht.IpfsDHT, error) {
+// forgetPeak makes the kernel measure the peak of resident memory anew.
+func forgetPeak() error {
+	debug.FreeOSMemory()
+	return os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
+}
+
+// joined connects to the network. A refresh of the routing table that meets servers which stall does not
+// end: after the limit the provider begins with what is known.
+func joined(ctx context.Context, prefix string, addresses []string, limit time.Duration) (*dht.IpfsDHT, error) {
 	h, err := newHost(true)
 	if err != nil {
 		return nil, err
@@ -108,7 +120,13 @@ func joined(ctx context.Context, prefix string, addresses []string) (*dht.IpfsDH
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return d, <-d.RefreshRoutingTable()
+	select {
+	case err := <-d.RefreshRoutingTable():
+		return d, err
+	case <-time.After(limit):
+		fmt.Fprintln(os.Stderr, "dht: the refresh of the routing table has not ended")
+		return d, nil
+	}
 }
 
 func reference(args []string) error {
@@ -118,6 +136,7 @@ func reference(args []string) error {
 	path := flags.String("keys", "", "file of multihashes")
 	counted := flags.Bool("counted", false, "count the records instead of sending them")
 	limit := flags.Duration("limit", 5*time.Minute, "give up after")
+	joining := flags.Duration("joining", time.Minute, "begin with the routing table of then at the latest")
 	flags.Parse(args)
 
 	ctx := context.Background()
@@ -130,12 +149,15 @@ func reference(args []string) error {
 	if err != nil {
 		return err
 	}
-	d, err := joined(ctx, *prefix, strings.Split(*bootstrap, ","))
+	d, err := joined(ctx, *prefix, strings.Split(*bootstrap, ","), *joining)
 	if err != nil {
 		return err
 	}
 	sender := &counting{MessageSender: d.MessageSender(), only: *counted}
-	runtime.GC()
+	if err := forgetPeak(); err != nil {
+		return err
+	}
+	idle := residentPeakKiB()
 	cpu, began := cpuSeconds(), time.Now()
 	sweeping, err := provider.New(provider.WithHost(d.Host()), provider.WithPeerID(d.Host().ID()),
 		provider.WithRouter(d), provider.WithMessageSender(sender), provider.WithKeystore(ks),
@@ -168,6 +190,11 @@ func reference(args []string) error {
 		fmt.Fprintln(os.Stderr, "dht: not done when the limit was reached")
 	}
 	answer(map[string]any{"peer_id": d.Host().ID().String(), "keys": n, "done": quiet >= 20, "seconds": seconds,
-		"cpu_seconds": used, "records": last, "heap_peak_bytes": heap, "resident_peak_kib": residentPeakKiB()})
+		"cpu_seconds": used, "records": last, "heap_peak_bytes": heap, "resident_peak_kib": residentPeakKiB(),
+		"resident_idle_kib": idle})
+	if quiet < 20 { // it stands still, and closing would wait for it
+		os.RemoveAll(dir)
+		os.Exit(0)
+	}
 	return sweeping.Close()
 }
