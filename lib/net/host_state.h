@@ -98,8 +98,9 @@ extern const struct stream_ops identify_ops;
 void identify_start(struct conn *c);
 /* Our message with its length, as the peer of c shall see it. */
 size_t identify_frame(const struct conn *c, uint8_t out[LIMIT_P2P_IDENTIFY_OWN_BYTES]);
-/* Merges what the peer says of itself. ERR_BAD_PROOF: it says it is somebody else. */
-enum err identify_apply(struct conn *c, struct bytes message);
+/* Merges what the peer says of itself. anew: its protocols take the place of those named before.
+ * ERR_BAD_PROOF: it says it is somebody else, and is dropped. */
+enum err identify_apply(struct conn *c, struct bytes message, bool anew);
 
 /* observed.c: its identify says at which address it sees us */
 void host_conn_observed(struct conn *c, struct bytes multiaddr);

@@ -140,16 +140,28 @@ const struct stream_ops identify_ops = { answer_open, answer_data, answer_writab
 
 /* What is made of an answer. */
 
+struct heard { /* of one message */
+    struct conn *conn;
+    uint32_t protocols, addresses;
+    uint64_t rows; /* of protocols.def */
+};
+
 static void on_protocol(struct identify_seen *seen, struct bytes name)
 {
-    struct conn *c = seen->ctx;
-    c->protocols |= protocol_rows_served((const char *)name.data, name.size);
+    struct heard *heard = seen->ctx;
+    if (heard->protocols > LIMIT_P2P_IDENTIFY_PROTOCOLS ||
+        !LIMIT_CHECK(P2P_IDENTIFY_PROTOCOLS, ++heard->protocols))
+        return; /* counted once */
+    heard->rows |= protocol_rows_served((const char *)name.data, name.size);
 }
 
 static void on_address(struct identify_seen *seen, struct bytes multiaddr)
 {
-    struct conn *c = seen->ctx;
-    host_learn(c->host, &c->remote, &multiaddr, 1, HOST_IDENTIFIED);
+    struct heard *heard = seen->ctx;
+    struct conn *c = heard->conn;
+    if (heard->addresses <= LIMIT_P2P_IDENTIFY_ADDRESSES &&
+        LIMIT_CHECK(P2P_IDENTIFY_ADDRESSES, ++heard->addresses))
+        host_learn(c->host, &c->remote, &multiaddr, 1, HOST_IDENTIFIED);
 }
 
 static enum err key_check(const struct conn *c, struct bytes public_key)
@@ -172,19 +184,24 @@ static void agent_keep(struct conn *c, struct bytes agent)
     c->agent[n] = '\0';
 }
 
-enum err identify_apply(struct conn *c, struct bytes message)
+enum err identify_apply(struct conn *c, struct bytes message, bool anew)
 {
-    struct identify_seen seen = { .ctx = c }; /* whose key is it? before anything is believed */
+    struct heard heard = { .conn = c };
+    struct identify_seen seen = { .ctx = &heard }; /* whose key? before anything is believed */
     enum err rc = identify_read(message, &seen, NULL);
     if (!rc && seen.public_key.size > 0)
         rc = key_check(c, seen.public_key);
-    if (rc == ERR_BAD_PROOF)
-        conn_drain(c, YAMUX_GO_AWAY_PROTOCOL); /* it says it is somebody else */
+    if (rc == ERR_BAD_PROOF && c->state == CONN_OPEN) { /* it says it is somebody else */
+        yamux_send_go_away(&c->mux, YAMUX_GO_AWAY_PROTOCOL);
+        conn_close_soon(c);
+    }
     if (rc)
         return rc;
     seen.on_protocol = on_protocol;
     seen.on_address = on_address;
     rc = identify_read(message, &seen, NULL);
+    if (!rc && heard.protocols > 0)
+        c->protocols = (anew ? 0 : c->protocols) | heard.rows;
     if (!rc && seen.agent.size > 0)
         agent_keep(c, seen.agent);
     if (!rc && seen.observed.size > 0)
@@ -276,13 +293,13 @@ struct asking {
 
 static enum err on_first_message(struct identify_ask *ask, struct bytes message)
 {
-    return identify_apply(container_of(ask, struct asking, ask)->conn, message);
+    return identify_apply(container_of(ask, struct asking, ask)->conn, message, false);
 }
 
 static void on_first_done(struct identify_ask *ask, const struct error *err UNUSED)
 {
     struct asking *a = container_of(ask, struct asking, ask);
-    if (ask->messages_ > 0 && a->conn->state == CONN_OPEN)
+    if (ask->messages_ > 0 && a->conn->state == CONN_OPEN && !a->conn->unwanted_)
         host_conn_identified(a->conn);
     mem_free(a->mem, a);
 }

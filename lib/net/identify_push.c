@@ -21,7 +21,7 @@ static enum err on_message(struct frame_reader *fr, struct bytes message)
     struct conn *c = stream_conn(fr->stream);
     if (!LIMIT_CHECK(P2P_IDENTIFY_MESSAGES, ++t->messages))
         return ERR_LIMIT;
-    return identify_apply(c, message);
+    return identify_apply(c, message, true);
 }
 
 static enum err told_open(struct stream *s, void *ctx UNUSED, void **user)
