@@ -650,20 +650,27 @@ void conn_accept(struct host *h, uv_stream_t *listener)
 }
 
 struct conn *conn_dial(struct host *h, const struct host_address *to,
-                       const struct peer_id *expected, struct dial_attempt *attempt)
+                       const struct peer_id *expected, struct dial_attempt *attempt,
+                       struct error *err)
 {
     struct conn *c = conn_new(h, false);
-    if (!c)
+    if (!c) {
+        mem_refused(h->mem, sizeof(*c), err);
         return NULL;
+    }
     struct sockaddr_in in4 = { .sin_family = AF_INET, .sin_port = htons(to->port) };
     struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(to->port) };
     memcpy(&in4.sin_addr, to->ip, 4);
     memcpy(&in6.sin6_addr, to->ip, 16);
     c->address = *to;
     c->remote = *expected;
-    if (uv_tcp_connect(&socket_of(c)->connect, &socket_of(c)->tcp,
-                       to->ip6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in4, on_connected)) {
-        conn_close(c, ERR_SYSTEM, "no socket");
+    int rc =
+        uv_tcp_connect(&socket_of(c)->connect, &socket_of(c)->tcp,
+                       to->ip6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in4, on_connected);
+    if (rc) {
+        bool short_of = rc == UV_EMFILE || rc == UV_ENFILE || rc == UV_ENOBUFS || rc == UV_ENOMEM;
+        error_set(err, short_of ? ERR_SYSTEM : ERR_UNREACHABLE, "dialing: %s", uv_strerror(rc));
+        conn_fail(c, err);
         return NULL;
     }
     c->admitted_ = true;

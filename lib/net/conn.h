@@ -81,9 +81,11 @@ struct conn {
 /* Accepts what waits at a listener (listener.c). */
 struct uv_stream_s;
 void conn_accept(struct host *h, struct uv_stream_s *listener);
-/* Connects; dial_attempt_done is called once, later. NULL when the system has no socket. */
+/* Connects; dial_attempt_done is called once, later. NULL: ERR_SYSTEM (no socket), ERR_BUDGET,
+ * ERR_UNREACHABLE (no way leads there). */
 struct conn *conn_dial(struct host *h, const struct host_address *to,
-                       const struct peer_id *expected, struct dial_attempt *attempt);
+                       const struct peer_id *expected, struct dial_attempt *attempt,
+                       struct error *err);
 /* Ends it now. Every stream is told; not to be called from inside yamux_feed or yamux_fill. */
 void conn_close(struct conn *c, enum err code, const char *why);
 /* The same on the next turn, for those inside. */

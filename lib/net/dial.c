@@ -174,13 +174,15 @@ static bool job_step(struct dial_job *job)
         job->last_was_ip6 = t->address.ip6;
         a->job = job;
         a->target = (uint32_t)(t - job->targets);
-        a->conn = conn_dial(h, &t->address, &t->peer, a);
+        a->conn = conn_dial(h, &t->address, &t->peer, a, &job->last);
         if (a->conn) {
             job->running++;
             h->dials++;
             break;
         }
-        error_set(&job->last, ERR_SYSTEM, "no socket to dial with");
+        metric_add_by(METRIC_p2p_dials_total, job->last.code, 1);
+        if (job->last.code == ERR_UNREACHABLE)
+            back_off(job, t);
         t = next_target(job);
     }
     if (h->dials >= LIMIT_P2P_DIALS)
@@ -345,6 +347,17 @@ static struct dial_job *job_of(struct host *h, const struct peer_id *peer)
     return NULL;
 }
 
+/* What the caller knows, and the book. */
+static void addresses_add(struct dial_job *job, const struct host_dial *req, bool book)
+{
+    for (size_t i = 0; i < req->count; i++)
+        address_add(job, req->addresses[i]);
+    if (book && job->peer.len > 0)
+        addrbook_each(job->host->book, &job->peer, address_add, job);
+    if (!timer_is_set(&job->timer))
+        timer_set(&job->timer, 1);
+}
+
 static struct dial_job *job_new(struct host *h, const struct host_dial *req,
                                 const struct peer_id *peer, struct error *err)
 {
@@ -359,12 +372,16 @@ static struct dial_job *job_new(struct host *h, const struct host_dial *req,
     list_init(&job->names);
     timer_init(&job->timer, h->loop, on_timer, "dial");
     list_append(&h->jobs, &job->link);
-    for (size_t i = 0; i < req->count; i++)
-        address_add(job, req->addresses[i]);
-    if (job->peer.len > 0)
-        addrbook_each(h->book, &job->peer, address_add, job);
-    timer_set(&job->timer, 1);
+    addresses_add(job, req, true);
     return job;
+}
+
+/* Who joins may know more, and what was left alone for a while is tried for who cannot wait. */
+static void job_join(struct dial_job *job, const struct host_dial *req)
+{
+    bool hurry = req->urgent && !job->urgent;
+    job->urgent = job->urgent || req->urgent;
+    addresses_add(job, req, hurry);
 }
 
 void host_dial(struct host *h, struct host_dial *req)
@@ -383,10 +400,12 @@ void host_dial(struct host *h, struct host_dial *req)
         return;
     }
     struct dial_job *job = job_of(h, &peer);
-    if (!job)
-        job = job_new(h, req, &peer, &err);
     if (job && job->waiters_count == LIMIT_P2P_DIAL_WAITERS)
         error_set(&err, ERR_LIMIT, "too many wait for this dial already");
+    else if (job)
+        job_join(job, req);
+    else
+        job = job_new(h, req, &peer, &err);
     if (err.code) {
         answer(req, &err, NULL);
         return;

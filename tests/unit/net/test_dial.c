@@ -2,7 +2,10 @@
  * of idle connections. */
 #include "host_bed.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "core/loop.h"
 #include "net/host_state.h"
@@ -91,6 +94,50 @@ TEST(an_address_that_failed_is_left_alone_for_a_while)
     hosts_clock(&b, (LIMIT_P2P_BACK_OFF_MS + 4000) * 5 / 4);
     check(hosts_dial(&b, 0, &d, &wrong, at) == ERR_BAD_PROOF, "again");
     check(hosts_dial(&b, 0, &d, &b.ids[1].id, at) == ERR_OK, "another peer there is not concerned");
+    hosts_end(&b);
+}
+
+TEST(who_joins_a_dial_brings_addresses)
+{
+    static struct hosts b;
+    static struct hosts_dial first, second;
+    struct sockaddr_in sa = { .sin_family = AF_INET };
+    socklen_t size = sizeof(sa);
+    uint8_t buf[64], mute[128];
+    char text[64];
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0); /* the kernel connects, and nobody answers */
+    check(fd >= 0 && !bind(fd, (struct sockaddr *)&sa, size) && !listen(fd, 8) &&
+              !getsockname(fd, (struct sockaddr *)&sa, &size),
+          "a port");
+    hosts_make(&b, 2, &private);
+    struct bytes at = hosts_listen(&b, 1, "/ip4/127.0.0.1/tcp/0", buf);
+    snprintf(text, sizeof(text), "/ip4/127.0.0.1/tcp/%u", ntohs(sa.sin_port));
+    struct bytes nobody = hosts_multiaddr(text, mute, sizeof(mute));
+    first = (struct hosts_dial){ .req.peer = b.ids[1].id };
+    first.req.addresses = &nobody;
+    first.req.count = 1;
+    hosts_dial_start(&b, 0, &first);
+    hosts_wait(&b, 20);
+    check(hosts_dial(&b, 0, &second, &b.ids[1].id, at) == ERR_OK, second.text);
+    hosts_wait(&b, 5);
+    check(first.done && first.rc == ERR_OK, "both have it");
+    close(fd);
+    hosts_end(&b);
+}
+
+TEST(an_address_no_way_leads_to_is_a_failed_one)
+{
+    static struct hosts b;
+    static struct hosts_dial d;
+    uint8_t buf[128];
+    hosts_make(&b, 2, &private);
+    /* Nobody can connect to a group: the kernel says so at once, as it does of another network. */
+    struct bytes group = hosts_multiaddr("/ip4/224.0.0.1/tcp/4001", buf, sizeof(buf));
+    check(hosts_dial(&b, 0, &d, &b.ids[1].id, group) == ERR_UNREACHABLE, d.text);
+    check(strstr(d.text, "dialing"), d.text);
+    check(hosts_dial(&b, 0, &d, &b.ids[1].id, group) == ERR_UNREACHABLE, d.text);
+    check(strstr(d.text, "a short while ago"), d.text);
     hosts_end(&b);
 }
 
