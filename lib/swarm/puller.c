@@ -13,8 +13,9 @@ static void on_raises_put(struct state_put *put, const struct error *err)
 {
     struct puller *p = container_of(put, struct puller, raises_put);
     p->raises_putting = false;
+    p->raises_dirty |= err != NULL;
     if (p->raises_dirty && !err)
-        raises_record(p);
+        raises_record(p); /* else when it is looked at again */
     puller_stop_check(p);
 }
 
@@ -82,6 +83,8 @@ static void on_recheck(struct timer *t)
 {
     struct puller *p = container_of(t, struct puller, recheck);
     timer_set(t, LIMIT_PULLSYNC_RECHECK_MS);
+    if (p->raises_dirty)
+        raises_record(p);
     puller_see_radius(p);
     list_each_safe (at, &p->peers)
         peer_bins(container_of(at, struct puller_peer, link));

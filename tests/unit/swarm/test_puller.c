@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "base/mem.h"
 #include "core/metrics.h"
 #include "net/stream_mem.h"
 #include "store/reserve_state.h"
@@ -334,6 +335,75 @@ TEST(a_peer_that_has_nothing_good_is_asked_less_and_less)
     puller_retry_refused(puller);
     bed_turn(&bed, 100000);
     check(bed_count(&bed, 1) == 5000, "all, once it is good");
+    end();
+}
+
+static enum txn_moment fails_at;
+static enum err fails_as;
+static enum err fail_there(enum txn_moment moment, struct error *err)
+{
+    return moment == fails_at ? error_set(err, fails_as, "a test wants this to fail") : ERR_OK;
+}
+
+static const struct {
+    const char *why;
+    enum txn_moment at;
+    enum err as;
+} faults[] = {
+    { "a slot cannot be written", TXN_SLOTS_WRITTEN, ERR_IO },
+    { "the disk is full", TXN_SLOTS_WRITTEN, ERR_DISK_FULL },
+    { "slots cannot be synced", TXN_SLOTS_SYNCED, ERR_IO },
+    { "it is not known whether the index was written", TXN_BATCH_SYNCED, ERR_IO },
+    { "there is no memory for the put", TXN_SLOTS_WRITTEN, ERR_BUDGET },
+};
+
+/* An interval says that chunks are stored: what our own disk or memory lost is asked for again,
+ * of the same peer, without a restart and over one. */
+TEST(what_was_lost_on_our_side_is_not_done)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+        make();
+        bed_put(&bed, 0, 0, 0, 300);
+        bed_put(&bed, 0, 1, 0, 20);
+        fails_at = faults[i].at;
+        fails_as = faults[i].as;
+        bed.w[1].reserve->txn->probe = fail_there;
+        up(0);
+        bed_turn(&bed, 4000);
+        struct puller_status s = look();
+        bool there = fails_at == TXN_BATCH_SYNCED; /* it was, and is found when asked again */
+        check(s.failed > 0 && (there || (s.missing == 320 && !s.synced)), faults[i].why);
+        check(s.stored == 0 && s.refused[PULLSYNC_BAD_PROOF] == 0, "nobody is blamed");
+        if (i % 2) {
+            puller_finish();
+            puller_begin();
+            up(0);
+            bed_turn(&bed, 4000);
+            check(there || look().missing == 320, "nor after a restart");
+        }
+        bed.w[1].reserve->txn->probe = NULL;
+        bed_turn(&bed, 120 * 1000);
+        check(look().synced && bed_contains(&bed, 1, 0), "then it goes on by itself");
+        check(bed_count(&bed, 1) == 320, "and nothing is there twice");
+        end();
+    }
+}
+
+TEST(each_refused_allocation_leaves_no_hole)
+{
+    make();
+    up(0);
+    bed_turn(&bed, 1000);
+    for (uint32_t n = 1; n < 40; n++) {
+        bed_put(&bed, 0, 0, 10 * n, 10);
+        mem_fault_at(n);
+        bed_turn(&bed, 3000);
+        mem_fault_at(0);
+        check(mem_take(bed.streams, 1), "who waits is served when something is given back");
+        mem_give(bed.streams, 1);
+        bed_turn(&bed, 10000);
+        check(look().synced && bed_contains(&bed, 1, 0), "in the end all is there");
+    }
     end();
 }
 
