@@ -201,6 +201,17 @@ enum err swarm_net_call(struct swarm_net *s, struct error *err)
     return rc ? rc : contacts_add(s, &c->bootnode, CONTACT_BOOTNODE, err);
 }
 
+static void known_start(struct swarm_net *s)
+{
+    s->known_store = (struct known_store){ .loop = s->node->env.loop,
+                                           .state = node_statestore(s->node),
+                                           .known = s->known,
+                                           .network_id = s->identity.swarm->network_id,
+                                           .on_known = on_known,
+                                           .ctx = s };
+    known_store_start(&s->known_store);
+}
+
 static void modules_init(struct swarm_net *s)
 {
     struct loop *loop = s->node->env.loop;
@@ -247,6 +258,7 @@ enum err swarm_net_part_start(struct node *n, struct error *err)
     s->section.name = "topology";
     s->section.write = swarm_net_status_write;
     status_section_add(node_status(n), &s->section);
+    known_start(s);
     swarm_net_record(s);
     return ERR_OK;
 }
@@ -279,6 +291,13 @@ static void on_server_ended(void *ctx)
     node_release(s->node, &s->server_hold, NULL);
 }
 
+static void on_known_stored(void *ctx)
+{
+    struct swarm_net *s = ctx;
+    s->known_store.loop = NULL;
+    node_release(s->node, &s->known_hold, NULL);
+}
+
 void swarm_net_part_drain(struct node *n)
 {
     struct swarm_net *s = n->swarm_net;
@@ -292,6 +311,10 @@ void swarm_net_part_drain(struct node *n)
     if (s->server) {
         node_hold(n, &s->server_hold, "pullsync sessions of peers");
         pullsync_server_stop(s->server, on_server_ended, s);
+    }
+    if (s->known_store.loop) { /* it was started */
+        node_hold(n, &s->known_hold, "peers we know of");
+        known_store_stop(&s->known_store, on_known_stored, s);
     }
 }
 

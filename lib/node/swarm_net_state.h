@@ -12,7 +12,7 @@
 #include "store/statestore.h"
 #include "swarm/connector.h"
 #include "swarm/hive.h"
-#include "swarm/known.h"
+#include "swarm/known_store.h"
 #include "swarm/pullsync_server.h"
 #include "swarm/status.h"
 #include "swarm/topology.h"
@@ -25,6 +25,7 @@ struct swarm_net {
     struct own_record record; /* its identity is NULL until it may be shown */
     struct topology *topology;
     struct known *known;
+    struct known_store known_store;
     struct handshake handshake;
     struct hive hive;
     struct status_source status;
@@ -36,8 +37,8 @@ struct swarm_net {
     bool reachable; /* somebody has connected to us */
     bool stopping;
     struct status_section section;
-    struct node_hold hold;                    /* the record */
-    struct node_hold calls_hold, server_hold; /* what ends at a stop */
+    struct node_hold hold;                                /* the record */
+    struct node_hold calls_hold, server_hold, known_hold; /* what ends at a stop */
     struct state_get get;
     struct state_put put;
     uint8_t stored[RECORD_STORED_BYTES];

@@ -16,6 +16,8 @@ enum state_kind {
     STATE_NODE = 'n', /* about the node itself: a name below */
     /* What is pulled of one bin of a peer: overlay[32] bin[1] -> as swarm/pull_intervals.h says. */
     STATE_PULLED = 'p',
+    /* A Swarm peer we have heard of: place[1] -> as swarm/known_store.h says. */
+    STATE_KNOWN = 'k',
 };
 
 /* Keys of STATE_NODE. */

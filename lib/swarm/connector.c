@@ -343,35 +343,53 @@ static bool is_contact(const struct connector *c, const struct known_peer *p)
     return false;
 }
 
-/* Neighbours become contacts; a neighbour that is none any more is let go. */
-static void neighbours_choose(struct connector *c)
+static bool known_call(struct connector *c, const struct known_peer *p)
 {
-    unsigned radius = c->o.radius(c->o.ctx);
-    list_each_safe (at, &c->contacts) {
-        struct contact *k = container_of(at, struct contact, link);
-        if (k->kind == CONTACT_KNOWN && !under_way(k) &&
-            overlay_proximity(topology_overlay(c->o.topology), k->overlay) < radius)
-            contact_free(k);
-    }
+    struct overlay_underlays u;
+    if (overlay_underlays_parse(&u, bytes_of(p->addresses, p->address_bytes), NULL))
+        return true;
+    struct contact *k = contact_make(c, CONTACT_KNOWN, &u, NULL);
+    if (!k)
+        return false;
+    k->id = p->id;
+    /* Not at once: it may just have hung up, or be about to call us. */
+    k->next_ms = loop_now_ms(c->o.loop) + loop_random_below(c->o.loop, LIMIT_SWARM_BACKOFF_MS_MIN);
+    memcpy(k->overlay, p->overlay, OVERLAY_BYTES);
+    return true;
+}
+
+/* Those at least that near become contacts. False: there are more of them than may be. */
+static bool known_choose(struct connector *c, unsigned radius, uint32_t contacts_max)
+{
     for (uint32_t i = 0; i < known_count(c->o.known); i++) {
         const struct known_peer *p = known_at(c->o.known, i);
-        struct overlay_underlays u;
         if (p->proximity < radius || is_contact(c, p) || peer_id_equal(&p->id, c->o.own) ||
             topology_find(c->o.topology, &p->id))
             continue;
-        if (!LIMIT_CHECK(SWARM_NEIGHBOURS, c->known_count + 1))
-            return;
-        if (overlay_underlays_parse(&u, bytes_of(p->addresses, p->address_bytes), NULL))
-            continue;
-        struct contact *k = contact_make(c, CONTACT_KNOWN, &u, NULL);
-        if (!k)
-            return;
-        k->id = p->id;
-        /* Not at once: it may just have hung up, or be about to call us. */
-        k->next_ms =
-            loop_now_ms(c->o.loop) + loop_random_below(c->o.loop, LIMIT_SWARM_BACKOFF_MS_MIN);
-        memcpy(k->overlay, p->overlay, OVERLAY_BYTES);
+        if (c->known_count >= contacts_max)
+            return false;
+        if (!known_call(c, p))
+            break;
     }
+    return true;
+}
+
+/* Neighbours become contacts, and while there are few peers some others: bootnodes may be gone.
+ * Who is neither any more is let go. */
+static void neighbours_choose(struct connector *c)
+{
+    unsigned radius = c->o.radius(c->o.ctx);
+    bool few = topology_count(c->o.topology) < LIMIT_SWARM_PEERS_FEW;
+    list_each_safe (at, &c->contacts) {
+        struct contact *k = container_of(at, struct contact, link);
+        if (k->kind == CONTACT_KNOWN && !under_way(k) && !few &&
+            overlay_proximity(topology_overlay(c->o.topology), k->overlay) < radius)
+            contact_free(k);
+    }
+    if (!known_choose(c, radius, LIMIT_SWARM_NEIGHBOURS))
+        LIMIT_HIT(SWARM_NEIGHBOURS);
+    if (few)
+        (void)known_choose(c, 0, LIMIT_SWARM_STRANGERS);
 }
 
 static void look(struct deferred *d)

@@ -1,7 +1,8 @@
 /* lib/swarm/connector.h
  *
  * Whom we call: the peers of the configuration and its bootnodes, for as long as it takes, and
- * neighbours we have heard of, up to LIMIT_SWARM_NEIGHBOURS. Dials, shakes hands, and tries again
+ * neighbours we have heard of, up to LIMIT_SWARM_NEIGHBOURS, others too while there are few peers.
+ * Dials, shakes hands, and tries again
  * with a back-off that doubles and has jitter when either fails or a peer leaves soon.
  * Owns:   the contacts. Memory: about 1 KiB each, charged to the owner given.
  * Thread: loop only.
@@ -17,7 +18,7 @@ struct connector;
 enum contact_kind {
     CONTACT_CONFIGURED, /* kept connected to */
     CONTACT_BOOTNODE,   /* called while there are fewer than LIMIT_SWARM_PEERS_FEW peers */
-    CONTACT_KNOWN,      /* a neighbour somebody told us of */
+    CONTACT_KNOWN,      /* somebody told us of it */
 };
 
 struct connector_options { /* borrowed pointers outlive the connector */

@@ -91,6 +91,11 @@ upload fourth
 ok "and starts again" node_start two --peers="$(fact one address)"
 ok "what came meanwhile is there" same
 ok "and synced" synced two
+node_kill two TERM
+head -c 500000 /dev/urandom >fifth
+upload fifth
+ok "the second starts without being told of anybody" node_start two
+ok "and finds the first, whose record it has kept" same
 for name in one two; do
     node_kill "$name" TERM
     is "node $name stops in order" "$code" 0

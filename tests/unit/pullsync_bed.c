@@ -215,3 +215,39 @@ bool bed_contains(struct bed *b, uint32_t world, uint32_t of)
     }
     return true;
 }
+
+static const struct store_row state_row = { .name = "state",
+                                            .version = 1,
+                                            .memory_floor_bytes = 2 * MiB,
+                                            .block_bytes = 4 * KiB,
+                                            .table_bytes = 2 * MiB,
+                                            .sync = STORE_SYNC_ASKED,
+                                            .enabled = true };
+
+void bed_state_open(struct bed *b, uint32_t world)
+{
+    struct error err = { ERR_OK, "" };
+    bool opened = false;
+    snprintf(b->state_dir, sizeof(b->state_dir), "%.300s/s", b->w[world].dir);
+    mkdir(b->state_dir, 0700);
+    const struct stores_options so = { .data_dir = b->state_dir,
+                                       .loop = b->loop,
+                                       .work = b->w[world].pool,
+                                       .mem = mem_plan_find(b->w[0].plan, "stores"),
+                                       .memory_bytes = 8 * MiB,
+                                       .rows = &state_row,
+                                       .count = 1 };
+    check(!stores_create(&b->stores, &so, &err), err.text);
+    stores_open(b->stores, on_closed, &opened);
+    wait_for(b, &opened);
+    check(!statestore_create(&b->state, stores_find(b->stores, "state"), b->mem, &err), err.text);
+}
+
+void bed_state_close(struct bed *b)
+{
+    bool closed = false;
+    statestore_destroy(b->state);
+    stores_close(b->stores, on_closed, &closed);
+    wait_for(b, &closed);
+    stores_destroy(b->stores);
+}

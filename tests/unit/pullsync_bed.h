@@ -6,6 +6,7 @@
 #include "core/governor.h"
 #include "reserve_world.h"
 #include "store/batches.h"
+#include "store/statestore.h"
 
 enum { BED_WORLDS = 2, BED_PAYLOAD = 64 };
 
@@ -18,6 +19,9 @@ struct bed {
     struct mem_owner *streams;
     struct batches *batches;
     uint8_t batch_id[32];
+    struct stores *stores; /* with the state store, when it is open */
+    struct statestore *state;
+    char state_dir[400];
     uint32_t payload; /* of a chunk; 0: BED_PAYLOAD */
 };
 
@@ -30,6 +34,9 @@ struct bed_chunk {
 
 void bed_make(struct bed *b, uint32_t worlds, uint64_t memory_bytes);
 void bed_end(struct bed *b);
+/* A state store in the directory of a world; it may be opened again. */
+void bed_state_open(struct bed *b, uint32_t world);
+void bed_state_close(struct bed *b);
 void bed_turn(struct bed *b, uint64_t ms); /* all that happens in so many ms */
 /* The n-th chunk of a bin: the same bytes for the same numbers. */
 void bed_chunk(struct bed *b, struct bed_chunk *c, uint8_t bin, uint32_t n);

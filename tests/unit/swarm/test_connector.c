@@ -267,6 +267,21 @@ TEST(an_address_without_a_peer_id_and_our_own)
     bed_end();
 }
 
+/* Peers whose hand was shaken, as far as the topology knows. */
+static void peers_add(struct node *n, uint8_t count)
+{
+    for (uint8_t i = 0; i < count; i++) {
+        struct swarm_node other;
+        struct swarm_peer *p = NULL;
+        swarm_node_make(&other, (uint8_t)(200 + i));
+        const struct topology_arrival arrival = { .id = &other.id,
+                                                  .overlay = other.swarm.overlay,
+                                                  .full_node = true };
+        check(!topology_admit(n->topology, &arrival, &p, NULL) && p, "admitted");
+        topology_ready(n->topology, p);
+    }
+}
+
 TEST(neighbours_we_have_heard_of_are_called)
 {
     struct connector_status st;
@@ -277,15 +292,50 @@ TEST(neighbours_we_have_heard_of_are_called)
     unsigned proximity = overlay_proximity(a->keys.swarm.overlay, c->keys.swarm.overlay);
     own_record_fill(&c->record, bytes_of(NULL, 0), sig, &rec);
     a->radius = (uint8_t)(proximity + 1);
+    peers_add(a, LIMIT_SWARM_PEERS_FEW);
     check(known_learn(a->known, &rec) == KNOWN_KEPT, "heard of");
     connector_look(a->connector);
     pass(50);
     connector_status(a->connector, &st);
-    check(st.contacts == 0 && topology_count(a->topology) == 0,
+    check(st.contacts == 0 && topology_find(a->topology, &c->secret.id) == NULL,
           "one outside of our neighbourhood is let be");
     a->radius = (uint8_t)proximity;
     connector_look(a->connector);
-    wait_peers(1, 1, "a neighbour is called");
+    wait_peers(1 + LIMIT_SWARM_PEERS_FEW, 1, "a neighbour is called");
+    bed_end();
+}
+
+TEST(while_there_are_few_peers_others_are_called)
+{
+    struct connector_status st;
+    bed_make();
+    struct node *a = &b.nodes[0], *c = &b.nodes[1];
+    struct overlay_record rec;
+    uint8_t sig[SIG_BYTES];
+    own_record_fill(&c->record, bytes_of(NULL, 0), sig, &rec);
+    a->radius = OVERLAY_BIN_MAX;
+    check(known_learn(a->known, &rec) == KNOWN_KEPT, "heard of");
+    connector_look(a->connector);
+    wait_peers(1, 1, "it is called, and may tell of others");
+    for (uint8_t i = 0; i < 2 * LIMIT_SWARM_STRANGERS; i++) {
+        struct swarm_node n;
+        swarm_node_make(&n, (uint8_t)(100 + i));
+        n.underlay[7] = 9; /* where nobody listens */
+        n.underlay[6] = 0;
+        swarm_node_record(&n, BED_WALL_S, sig, &rec);
+        check(known_learn(a->known, &rec) == KNOWN_KEPT, "heard of");
+    }
+    connector_look(a->connector);
+    pass(20);
+    connector_status(a->connector, &st);
+    check(st.contacts == LIMIT_SWARM_STRANGERS, "not all of them at once");
+    peers_add(a, LIMIT_SWARM_PEERS_FEW);
+    for (int i = 0; i < WAIT_MS / 5 && st.contacts > 0; i++) {
+        pass(5);
+        connector_look(a->connector);
+        connector_status(a->connector, &st);
+    }
+    check(st.contacts == 0, "and none when there are peers enough");
     bed_end();
 }
 

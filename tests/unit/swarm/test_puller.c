@@ -2,9 +2,6 @@
  * several peers, radius, refused chunks. */
 #include "pullsync_bed.h"
 
-#include <stdio.h>
-#include <sys/stat.h>
-
 #include "base/mem.h"
 #include "core/metrics.h"
 #include "net/stream_mem.h"
@@ -14,8 +11,6 @@
 #include "swarm/pullsync_server.h"
 
 static struct bed bed;
-static struct stores *stores;
-static struct statestore *facts;
 static struct pullsync_server *server;
 static struct puller *puller;
 static struct batches *batches;
@@ -24,21 +19,8 @@ static uint32_t opened;
 static const uint8_t overlay[OVERLAY_BYTES] = { 0x80 };
 static const struct peer_id peers[2] = { { 1, { 1 } }, { 1, { 2 } } };
 
-static const struct store_row state_row = { .name = "state",
-                                            .version = 1,
-                                            .memory_floor_bytes = 2 * MiB,
-                                            .block_bytes = 4 * KiB,
-                                            .table_bytes = 2 * MiB,
-                                            .sync = STORE_SYNC_ASKED,
-                                            .enabled = true };
-
 static void on_done(void *ctx UNUSED)
 {
-    stopped = true;
-}
-static void on_stores(void *ctx UNUSED, const struct error *err)
-{
-    check(!err, err ? err->text : "");
     stopped = true;
 }
 static void await(void)
@@ -84,7 +66,7 @@ static void puller_begin(void)
     struct puller_options o = { .loop = bed.loop,
                                 .work = bed.w[1].pool,
                                 .reserve = bed.w[1].reserve,
-                                .state = facts,
+                                .state = bed.state,
                                 .mem = bed.mem,
                                 .overlay = overlay,
                                 .batches = the_batches,
@@ -102,24 +84,11 @@ static void puller_finish(void)
 static void make(void)
 {
     struct error err = { ERR_OK, "" };
-    static char dir[400];
     bed_make(&bed, 2, 256 * MiB);
     batches = bed.batches;
     resets = false;
     opened = 0;
-    snprintf(dir, sizeof(dir), "%.300s/s", bed.w[1].dir);
-    mkdir(dir, 0700);
-    const struct stores_options so = { .data_dir = dir,
-                                       .loop = bed.loop,
-                                       .work = bed.w[1].pool,
-                                       .mem = mem_plan_find(bed.w[0].plan, "stores"),
-                                       .memory_bytes = 8 * MiB,
-                                       .rows = &state_row,
-                                       .count = 1 };
-    check(!stores_create(&stores, &so, &err), err.text);
-    stores_open(stores, on_stores, NULL);
-    await();
-    check(!statestore_create(&facts, stores_find(stores, "state"), bed.mem, &err), err.text);
+    bed_state_open(&bed, 1);
     struct pullsync_server_options o = { .loop = bed.loop,
                                          .reserve = bed.w[0].reserve,
                                          .mem = bed.mem };
@@ -134,10 +103,7 @@ static void end(void)
     pullsync_server_stop(server, on_done, NULL);
     await();
     pullsync_server_destroy(server);
-    statestore_destroy(facts);
-    stores_close(stores, on_stores, NULL);
-    await();
-    stores_destroy(stores);
+    bed_state_close(&bed);
     bed_end(&bed);
 }
 
