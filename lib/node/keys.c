@@ -7,7 +7,7 @@
 #include "core/loop.h"
 #include "core/work.h"
 #include "node/keys_import.h"
-#include "store/keystore.h"
+#include "store/keystore_stage.h"
 
 enum { EXPORT_KEYS = 2048, EXPORT_PIECE = 128, PROGRESS_MS = 500, BAR = 20 };
 
@@ -27,8 +27,9 @@ struct keys_command {
     struct work slice;
     struct deferred later;
     uint32_t printed; /* keys of the set that were exported */
-    bool busy, stopped, full;
-    uint64_t seen, changed, started_ms, shown_ms;
+    struct keystore_stage stage;
+    bool busy, stopped, full, bar, replace;
+    uint64_t changed, known, before, started_ms, shown_ms;
 };
 
 struct keys_verb {
@@ -45,6 +46,7 @@ static void finish(struct keys_command *c, int exit_code, const struct error *er
     struct mem_owner *mem = c->place.mem;
     if (err)
         failure = *err;
+    keystore_stage_end(&c->stage);
     if (c->import)
         keys_import_close(c->import);
     mem_free(mem, c->import);
@@ -188,29 +190,43 @@ static void progress(struct keys_command *c, bool last)
     uint64_t now = loop_now_ms(c->place.loop), ms = MAX(now - c->started_ms, 1);
     const struct keys_import *in = c->import;
     char text[160], bar[BAR + 1] = "";
-    if (c->argc < 2 || c->full || (!last && now - c->shown_ms < PROGRESS_MS))
+    if (!c->bar || c->full || (!last && now - c->shown_ms < PROGRESS_MS))
         return;
     c->shown_ms = now;
     uint64_t part = in->size_bytes ? MIN(in->read_bytes * BAR / in->size_bytes, BAR) : 0;
     for (uint32_t i = 0; i < BAR; i++)
         bar[i] = i < part ? '#' : '.';
     snprintf(text, sizeof(text), "\r[%s] %" PRIu64 " keys, %" PRIu64 " keys/s, %" PRIu64 " bad%s",
-             in->size_bytes ? bar : "?", c->seen, c->seen * 1000 / ms, in->bad, last ? "\n" : "");
+             in->size_bytes ? bar : "?", in->keys, in->keys * 1000 / ms, in->bad, last ? "\n" : "");
     (void)say(c, true, text);
+}
+
+static void import_report(struct keys_command *c)
+{
+    const struct keys_import *in = c->import;
+    uint64_t ms = MAX(loop_now_ms(c->place.loop) - c->started_ms, 1);
+    char text[240];
+    if (c->replace)
+        snprintf(text, sizeof(text),
+                 "%" PRIu64 " keys read: %" PRIu64 " new, %" PRIu64 " were there, %" PRIu64
+                 " repeated, %" PRIu64 " bad lines; %" PRIu64 " keys in place of %" PRIu64
+                 "; %" PRIu64 " keys/s\n",
+                 in->keys, c->changed - c->known, c->known, in->keys - c->changed, in->bad,
+                 keystore_total(c->place.keystore), c->before, in->keys * 1000 / ms);
+    else
+        snprintf(text, sizeof(text),
+                 "%" PRIu64 " keys read: %" PRIu64 " added, %" PRIu64
+                 " were there or repeated, %" PRIu64 " bad lines; %" PRIu64 " keys/s\n",
+                 in->keys, c->changed, in->keys - c->changed, in->bad, in->keys * 1000 / ms);
+    (void)say(c, false, text);
 }
 
 static void on_import_synced(struct keystore_write *req, const struct error *err)
 {
     struct keys_command *c = container_of(req, struct keys_command, write);
-    uint64_t ms = MAX(loop_now_ms(c->place.loop) - c->started_ms, 1);
-    char text[200];
     if (!err) {
         progress(c, true);
-        snprintf(text, sizeof(text),
-                 "%" PRIu64 " keys read: %" PRIu64 " added, %" PRIu64
-                 " were there or repeated, %" PRIu64 " bad lines; %" PRIu64 " keys/s\n",
-                 c->seen, c->changed, c->seen - c->changed, c->import->bad, c->seen * 1000 / ms);
-        (void)say(c, false, text);
+        import_report(c);
     }
     finish(c, c->import->bad > 0, err);
 }
@@ -219,6 +235,7 @@ static void on_import_written(struct keystore_write *req, const struct error *er
 {
     struct keys_command *c = container_of(req, struct keys_command, write);
     c->changed += req->changed;
+    c->known += req->known;
     if (err)
         finish(c, 0, err);
     else if (!was_stopped(c))
@@ -237,6 +254,23 @@ static enum err slice_run(struct work *w, struct error *err)
     return rc;
 }
 
+/* All is synced; and what was staged is the keystore from now on. */
+static void import_end(struct keys_command *c)
+{
+    struct error err;
+    if (c->replace && c->changed == 0) {
+        error_set(&err, ERR_MALFORMED, "no key in it: nothing was replaced");
+        finish(c, 0, &err);
+        return;
+    }
+    c->before = keystore_total(c->place.keystore);
+    c->write = (struct keystore_write){ .op = c->replace ? KEYSTORE_SWITCH : KEYSTORE_ROWS,
+                                        .sync = true,
+                                        .cb = on_import_synced };
+    c->busy = true;
+    keystore_write(c->place.keystore, &c->write);
+}
+
 static void slice_done(struct work *w, const struct error *err)
 {
     struct keys_command *c = container_of(w, struct keys_command, slice);
@@ -248,13 +282,14 @@ static void slice_done(struct work *w, const struct error *err)
         return;
     if (c->import->text_used > 0 && !c->full)
         (void)say(c, true, c->import->text);
-    bool last = c->import->end && c->keys.count == 0;
-    c->seen += c->keys.count;
     progress(c, false);
-    c->write = (struct keystore_write){ .op = last ? KEYSTORE_ROWS : KEYSTORE_ADD,
-                                        .keys = last ? NULL : &c->keys,
-                                        .sync = last,
-                                        .cb = last ? on_import_synced : on_import_written };
+    if (c->import->end && c->keys.count == 0) {
+        import_end(c);
+        return;
+    }
+    c->write = (struct keystore_write){ .op = c->replace ? KEYSTORE_STAGE : KEYSTORE_ADD,
+                                        .keys = &c->keys,
+                                        .cb = on_import_written };
     c->busy = true;
     keystore_write(c->place.keystore, &c->write);
 }
@@ -265,9 +300,18 @@ static void import_next(struct keys_command *c)
     work_submit(c->place.work, &c->slice, WORK_READ, slice_run, slice_done);
 }
 
+static void on_stage(struct keystore_stage *stage)
+{
+    struct keys_command *c = container_of(stage, struct keys_command, stage);
+    c->started_ms = loop_now_ms(c->place.loop);
+    import_next(c);
+}
+
 static void run_import(struct keys_command *c)
 {
     struct error err;
+    struct keystore_status st;
+    char text[128];
     c->import = mem_try_zalloc(c->place.mem, sizeof(*c->import));
     if (!c->import) {
         mem_refused(c->place.mem, sizeof(*c->import), &err);
@@ -275,8 +319,24 @@ static void run_import(struct keys_command *c)
         return;
     }
     c->import->fd_ = -1;
+    for (uint32_t i = 1; i < c->argc; i++) {
+        c->bar |= !strcmp(c->argv[i], "bar");
+        c->replace |= !strcmp(c->argv[i], "replace");
+    }
     c->started_ms = loop_now_ms(c->place.loop);
-    import_next(c);
+    if (!c->replace) {
+        import_next(c);
+        return;
+    }
+    keystore_status(c->place.keystore, &st);
+    snprintf(text, sizeof(text),
+             "waiting for another replacement, and for %" PRIu64
+             " keys of former ones to be swept\n",
+             st.left);
+    if (st.staging || st.left > 0)
+        (void)say(c, true, text);
+    c->stage.cb = on_stage;
+    keystore_stage(c->place.keystore, &c->stage);
 }
 
 /* ---- export ---- */
@@ -332,7 +392,7 @@ static const struct keys_verb verbs[] = {
     { "rm", 1, UINT32_MAX, LIMIT_KEYSTORE_BATCH_KEYS, run_rm },
     { "has", 1, UINT32_MAX, LIMIT_KEYSTORE_BATCH_KEYS, run_has },
     { "count", 0, 1, 1, run_count },
-    { "import", 1, 2, LIMIT_KEYSTORE_BATCH_KEYS, run_import },
+    { "import", 1, 3, LIMIT_KEYSTORE_BATCH_KEYS, run_import },
     { "export", 0, 0, EXPORT_KEYS, run_export },
 };
 
@@ -389,7 +449,8 @@ void keys_stop(struct keys_command *c)
 {
     c->stopped = true;
     if (c->busy)
-        return; /* what is under way comes back and sees it */
+        return;                    /* what is under way comes back and sees it */
+    keystore_stage_end(&c->stage); /* it may still wait for that */
     loop_defer_cancel(&c->later);
     loop_defer(c->place.loop, &c->later, stop_later);
 }

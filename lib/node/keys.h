@@ -1,7 +1,7 @@
 /* lib/node/keys.h
  *
  * `larder keys`: what is done to the keystore, by the running node or where none runs.
- *   add KEY... | rm KEY... | has KEY... | count [BITS] | import FILE [bar] | export
+ *   add KEY... | rm KEY... | has KEY... | count [BITS] | import FILE [bar] [replace] | export
  * Owns:   one command with its buffers, charged to the owner. One write batch, one slice of a file
  *         is in memory at a time.
  * Thread: loop only. Errors: ERR_USAGE, ERR_MALFORMED, ERR_IO, those of the keystore.

@@ -13,10 +13,12 @@ enum { TELL_LINES = 20 };
 enum err keys_import_open(struct keys_import *in, const char *path, struct error *err)
 {
     struct stat st;
-    in->fd_ = open(path, O_RDONLY | O_CLOEXEC);
+    in->fd_ = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (in->fd_ < 0 || fstat(in->fd_, &st))
         return error_errno(err, ERR_IO, errno, "%s", path);
-    in->size_bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, ERR_USAGE, "%s is no file", path);
+    in->size_bytes = (uint64_t)st.st_size;
     posix_fadvise(in->fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
     return ERR_OK;
 }
@@ -63,6 +65,7 @@ static bool take_line(struct keys_import *in, const char *line, size_t size, str
     if (!keyset_add(keys, hash))
         return false;
     in->line++;
+    in->keys++;
     return true;
 }
 

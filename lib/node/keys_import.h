@@ -4,7 +4,7 @@
  * Empty lines and lines that begin with # are skipped; bad ones are counted and told with their
  * numbers, the first of them.
  * Owns:   the descriptor and a buffer. Thread: made and freed on the loop; read by one worker.
- * Errors: ERR_IO, ERR_NOT_FOUND.
+ * Errors: ERR_IO; ERR_USAGE: a pipe, which could make a worker wait.
  */
 #ifndef LARDER_NODE_KEYS_IMPORT_H
 #define LARDER_NODE_KEYS_IMPORT_H
@@ -16,7 +16,7 @@ struct keys_import {
     bool end;        /* the last slice has been read */
     bool long_line_; /* the rest of a line that is too long is skipped */
     uint32_t have_, at_;
-    uint64_t line, bad;              /* lines seen, lines refused */
+    uint64_t line, keys, bad;        /* lines seen, taken, refused */
     uint64_t read_bytes, size_bytes; /* 0: not known */
     uint32_t told_;                  /* bad lines with a sentence */
     size_t text_used;

@@ -264,6 +264,11 @@ static void keys_done(void *ctx, int exit_code, const struct error *err)
     on_step(&k->s, err);
 }
 
+static void keys_stopped(void *ctx)
+{
+    on_step(&((struct offline_keys *)ctx)->s, NULL);
+}
+
 static enum err keys_run(struct offline_keys *k, struct offline *o, const char *const *words,
                          struct error *err)
 {
@@ -286,6 +291,8 @@ static enum err keys_run(struct offline_keys *k, struct offline *o, const char *
         loop_run(k->s.loop);
     if (!rc && k->s.failure.code)
         rc = error_set(err, k->s.failure.code, "%s", k->s.failure.text);
+    keystore_stop(k->keystore, keys_stopped, k);
+    loop_run(k->s.loop);
     keystore_destroy(k->keystore);
     return rc;
 }

@@ -9,7 +9,7 @@
 #include "node/node_stores.h"
 #include "node/p2p.h"
 #include "node/status.h"
-#include "store/keystore.h"
+#include "store/keystore_stage.h"
 
 struct reprovide {
     struct node *node;
@@ -38,8 +38,14 @@ static void collect(struct metrics_collector *c)
 {
     struct reprovide *r = container_of(c, struct reprovide, collector);
     struct provider_status st;
+    struct keystore_status ks;
     provider_status(r->provider, &st);
+    keystore_status(r->keystore, &ks);
     metric_set(METRIC_keystore_keys, (int64_t)keystore_total(r->keystore));
+    metric_set(METRIC_keystore_generation, (int64_t)ks.generation);
+    metric_set(METRIC_keystore_staged_keys, (int64_t)ks.staged);
+    metric_set(METRIC_keystore_left_keys, (int64_t)ks.left);
+    metric_set(METRIC_keystore_compacting, ks.compacting);
     metric_raise(METRIC_reprovide_keys_provided_total, st.totals.keys);
     metric_raise(METRIC_reprovide_records_sent_total, st.totals.sent);
     metric_raise(METRIC_reprovide_records_confirmed_total, st.totals.confirmed);
@@ -66,11 +72,18 @@ static void write_section(struct status_section *s, struct json_writer *w)
 {
     struct reprovide *r = container_of(s, struct reprovide, section);
     struct provider_status st;
+    struct keystore_status ks;
     provider_status(r->provider, &st);
+    keystore_status(r->keystore, &ks);
     json_put_text(w, "state", st.loading ? "loading" : provider_state_name(st.state));
     if (!st.loading && !st.has_address)
         json_put_text(w, "waits_for", "an address that peers are told (p2p-announce)");
     json_put_uint(w, "keys", keystore_total(r->keystore));
+    json_put_uint(w, "keys_generation", ks.generation);
+    if (ks.staging)
+        json_put_uint(w, "keys_staged", ks.staged);
+    json_put_uint(w, "keys_left", ks.left);
+    json_put_uint(w, "keys_compacting", ks.compacting);
     json_put_uint(w, "first_provides_pending", keystore_pending(r->keystore));
     json_put_uint(w, "keys_ongoing", st.ongoing_keys);
     json_put_uint(w, "parts_scheduled", st.scheduled);
@@ -163,15 +176,27 @@ static void part_free(struct reprovide *r)
     n->reprovide = NULL;
 }
 
-static void on_stopped(void *ctx)
+static void on_keystore_stopped(void *ctx)
 {
     struct reprovide *r = ctx;
     struct node *n = r->node;
-    struct node_hold *hold = &r->hold;
+    node_release(n, &r->hold, NULL);
+    part_free(r);
+}
+
+static void keystore_end(struct reprovide *r)
+{
+    node_hold(r->node, &r->hold, "a write of the keystore");
+    keystore_stop(r->keystore, on_keystore_stopped, r);
+}
+
+static void on_stopped(void *ctx)
+{
+    struct reprovide *r = ctx;
     r->stopped = true;
-    node_release(n, hold, NULL);
+    node_release(r->node, &r->hold, NULL);
     if (r->ending)
-        part_free(r);
+        keystore_end(r);
 }
 
 static void stop(struct reprovide *r)
@@ -188,6 +213,7 @@ void reprovide_part_drain(struct node *n)
         stop(n->reprovide);
 }
 
+/* The keystore goes last: commands may still be at it. */
 void reprovide_part_stop(struct node *n)
 {
     struct reprovide *r = n->reprovide;
@@ -196,6 +222,8 @@ void reprovide_part_stop(struct node *n)
     r->ending = true;
     if (r->provider && !r->stopping)
         stop(r);
-    else if (!r->provider || r->stopped)
+    else if (!r->keystore)
         part_free(r);
+    else if (!r->provider || r->stopped)
+        keystore_end(r);
 }

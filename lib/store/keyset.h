@@ -19,6 +19,24 @@ enum {
     KEY_BYTES_MAX = 8 + LIMIT_KEYSTORE_HASH_BYTES, /* kad and multihash */
 };
 
+/* The first len bits of a place in the key space, left aligned; bits behind them are zero. */
+struct kad_prefix {
+    uint64_t bits;
+    uint8_t len; /* 0 .. 64 */
+};
+static inline uint64_t kad_prefix_mask(uint8_t len)
+{
+    return len == 0 ? 0 : UINT64_MAX << (64 - len);
+}
+static inline struct kad_prefix kad_prefix_of(uint64_t kad, uint8_t len)
+{
+    return (struct kad_prefix){ kad & kad_prefix_mask(len), len };
+}
+static inline bool kad_prefix_has(struct kad_prefix p, uint64_t kad)
+{
+    return ((kad ^ p.bits) & kad_prefix_mask(p.len)) == 0;
+}
+
 struct keyset {
     struct mem_owner *mem_;
     uint8_t *bytes_;

@@ -4,15 +4,16 @@
  * written together with the keys it counts. A new key is marked as awaiting its first provide in
  * the same write; keystore_provided takes the mark away.
  *
- *   'k' kad[8] multihash   -> ""    a key
- *   'n' kad[8] multihash   -> ""    its first provide is still pending
- *   'c' bucket[2]          -> be64  keys in the bucket
- *   'm' name               -> ...   "pending": be64, how many 'n' there are; others are the
- * caller's 'r'                    -> ...   rows of the scheduler: ipfs/schedule.h
+ *   'k' kad[8] multihash   -> ""    a key                    (of an odd generation: 'K')
+ *   'n' kad[8] multihash   -> ""    its first provide is still pending              ('N')
+ *   'c' bucket[2]          -> be64  keys in the bucket                              ('C')
+ *   'm' name               -> ...   keystore_state.h; other names are the caller's
+ *   'r'                    -> ...   rows of the scheduler: ipfs/schedule.h
  *
+ * A key set is replaced by a whole one: keystore_stage.h. All that is read is of one generation.
  * Nothing here holds keys but the sets its callers bring: a region is counted without a key being
  * loaded, and streamed by short reads, each with an iterator of its own.
- * Owns:   counters (2 * 32 KiB) and one write batch. Borrows the store.
+ * Owns:   counters (3 * 32 KiB) and one write batch. Borrows the store.
  * Thread: loop only. Requests are fields of their callers, zeroed at first; cb fires exactly once,
  *         on the loop, never inside the call.
  * Errors: those of store_read and store_write; ERR_CORRUPT.
@@ -28,29 +29,13 @@ struct keystore;
 enum { KEYSTORE_BUCKET_BITS = 12, KEYSTORE_BUCKETS = 1 << KEYSTORE_BUCKET_BITS };
 enum keystore_kind { KEYSTORE_KEYS = 'k', KEYSTORE_PENDING = 'n' };
 
-/* The first len bits of a place in the key space, left aligned; bits behind them are zero. */
-struct kad_prefix {
-    uint64_t bits;
-    uint8_t len; /* 0 .. 64 */
-};
-static inline uint64_t kad_prefix_mask(uint8_t len)
-{
-    return len == 0 ? 0 : UINT64_MAX << (64 - len);
-}
-static inline struct kad_prefix kad_prefix_of(uint64_t kad, uint8_t len)
-{
-    return (struct kad_prefix){ kad & kad_prefix_mask(len), len };
-}
-static inline bool kad_prefix_has(struct kad_prefix p, uint64_t kad)
-{
-    return ((kad ^ p.bits) & kad_prefix_mask(p.len)) == 0;
-}
-
 enum err keystore_create(struct keystore **out, struct store *store, struct loop *loop,
                          struct mem_owner *mem, struct error *err);
 /* Reads the counters. */
 typedef void keystore_cb(void *ctx, const struct error *err);
 void keystore_open(struct keystore *ks, keystore_cb *cb, void *ctx);
+/* Sweeping and compacting end after the step under way; then cb, never inside the call. */
+void keystore_stop(struct keystore *ks, void (*cb)(void *ctx), void *ctx);
 void keystore_destroy(struct keystore *ks); /* NULL is fine; asserts that nothing is out */
 
 uint64_t keystore_total(const struct keystore *ks);
@@ -63,18 +48,28 @@ struct keystore_row {
 };
 
 /* Changes, one write batch each, in the order of the calls. */
-enum keystore_op { KEYSTORE_ADD, KEYSTORE_REMOVE, KEYSTORE_PROVIDED, KEYSTORE_ROWS };
+enum keystore_op {
+    KEYSTORE_ADD,
+    KEYSTORE_REMOVE,
+    KEYSTORE_PROVIDED,
+    KEYSTORE_ROWS,
+    KEYSTORE_STAGE,  /* with an open stage: into the next generation */
+    KEYSTORE_SWITCH, /* and that one is the keystore from now on */
+    KEYSTORE_SWEEP,  /* these are the keystore's own */
+    KEYSTORE_COMPACT,
+};
 struct keystore_write;
 typedef void keystore_write_cb(struct keystore_write *req, const struct error *err);
 struct keystore_write {
     enum keystore_op op;             /* in */
-    struct keyset *keys;             /* in: borrowed until cb, and sorted; NULL for ROWS */
+    struct keyset *keys;             /* in: borrowed until cb, and sorted; NULL: none */
     const struct keystore_row *rows; /* in: written with it, at most LIMIT_KEYSTORE_ROWS */
     uint32_t rows_count;             /* in */
     bool sync;                       /* in: survives a power cut once answered */
     bool settled;                    /* in, ADD: as provided already */
     keystore_write_cb *cb;           /* in */
     uint32_t changed;                /* out: keys that were added, removed, or no longer pending */
+    uint32_t known;                  /* out, STAGE: of those added, the current generation has */
     struct keystore *keystore_;
     struct list link_;
 };
@@ -135,7 +130,8 @@ struct keystore_rows {
 };
 void keystore_rows(struct keystore *ks, struct keystore_rows *req);
 
-/* Worker or offline: do the counters equal a scan? ERR_CORRUPT says which does not. */
+/* Worker or offline: do the counters equal a scan, in both generations that may be there?
+ * ERR_CORRUPT says which does not. keys: of the current one. */
 enum err keystore_verify(struct ldb *db, uint64_t *keys, struct error *err);
 
 #endif

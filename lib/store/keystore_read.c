@@ -1,5 +1,33 @@
-/* Counting and streaming. Each read has an iterator of its own, which is gone before the answer. */
+/* Counting and streaming. Each read has a view of its own, which is gone before the answer: which
+ * generation is current, and its rows. */
 #include "store/keystore_state.h"
+
+struct read {
+    struct ldb *db;
+    struct ldb_view *view;
+    struct ldb_iter *it; /* NULL: points are read */
+    unsigned space;
+};
+
+static enum err read_begin(struct read *r, struct ldb *db, bool walks, struct error *err)
+{
+    uint64_t generation = 0;
+    *r = (struct read){ .db = db, .view = ldb_view_open(db) };
+    enum err rc = keystore_generation_read(db, r->view, &generation, err);
+    r->space = keystore_space(generation);
+    if (!rc && walks)
+        r->it = ldb_iter_open(db, r->view, false);
+    return rc;
+}
+
+static enum err read_end(struct read *r, enum err rc, struct error *err)
+{
+    if (!rc && r->it)
+        rc = ldb_iter_status(r->it, err);
+    ldb_iter_close(r->it);
+    ldb_view_close(r->db, r->view);
+    return rc;
+}
 
 static struct bytes prefix_start(uint8_t kind, struct kad_prefix p, uint8_t buf[9])
 {
@@ -24,16 +52,18 @@ static enum err count_run(struct store_job *job, struct ldb *db, struct error *e
 {
     struct keystore_count *req = container_of(job, struct keystore_count, job_);
     uint8_t buf[9];
+    struct read r;
     req->count = 0;
-    struct ldb_iter *it = ldb_iter_open(db, NULL, false);
-    ldb_iter_seek(it, prefix_start(KEYSTORE_KEYS, req->prefix, buf));
-    while (at_prefix(it, KEYSTORE_KEYS, req->prefix) && (!req->limit || req->count < req->limit)) {
+    enum err rc = read_begin(&r, db, true, err);
+    if (rc)
+        return read_end(&r, rc, err);
+    uint8_t kind = keystore_kind(KEYSTORE_KEYS, r.space);
+    ldb_iter_seek(r.it, prefix_start(kind, req->prefix, buf));
+    while (at_prefix(r.it, kind, req->prefix) && (!req->limit || req->count < req->limit)) {
         req->count++;
-        ldb_iter_next(it);
+        ldb_iter_next(r.it);
     }
-    enum err rc = ldb_iter_status(it, err);
-    ldb_iter_close(it);
-    return rc;
+    return read_end(&r, ERR_OK, err);
 }
 
 static void count_done(struct store_job *job, const struct error *err)
@@ -67,15 +97,14 @@ void keystore_count(struct keystore *ks, struct keystore_count *req)
 
 /* ---- stream ---- */
 
-static void seek_behind(struct ldb_iter *it, struct keystore_read *req)
+static void seek_behind(struct ldb_iter *it, uint8_t kind, struct keystore_read *req)
 {
     uint8_t buf[1 + KEY_BYTES_MAX];
     if (req->after_size == 0) {
-        ldb_iter_seek(it, prefix_start((uint8_t)req->kind, req->prefix, buf));
+        ldb_iter_seek(it, prefix_start(kind, req->prefix, buf));
         return;
     }
-    struct bytes last =
-        keystore_db_key((uint8_t)req->kind, bytes_of(req->after, req->after_size), buf);
+    struct bytes last = keystore_db_key(kind, bytes_of(req->after, req->after_size), buf);
     ldb_iter_seek(it, last);
     if (ldb_iter_valid(it) && bytes_equal(ldb_iter_key(it), last))
         ldb_iter_next(it);
@@ -84,17 +113,20 @@ static void seek_behind(struct ldb_iter *it, struct keystore_read *req)
 static enum err read_run(struct store_job *job, struct ldb *db, struct error *err)
 {
     struct keystore_read *req = container_of(job, struct keystore_read, job_);
+    struct read r;
     keyset_clear(req->keys);
     req->end = false;
-    struct ldb_iter *it = ldb_iter_open(db, NULL, false);
-    for (seek_behind(it, req); at_prefix(it, (uint8_t)req->kind, req->prefix); ldb_iter_next(it)) {
-        struct bytes key = ldb_iter_key(it);
+    enum err rc = read_begin(&r, db, true, err);
+    if (rc)
+        return read_end(&r, rc, err);
+    uint8_t kind = keystore_kind((uint8_t)req->kind, r.space);
+    for (seek_behind(r.it, kind, req); at_prefix(r.it, kind, req->prefix); ldb_iter_next(r.it)) {
+        struct bytes key = ldb_iter_key(r.it);
         if (!keyset_add_key(req->keys, bytes_of(key.data + 1, key.size - 1)))
             break;
     }
-    req->end = !at_prefix(it, (uint8_t)req->kind, req->prefix);
-    enum err rc = ldb_iter_status(it, err);
-    ldb_iter_close(it);
+    req->end = !at_prefix(r.it, kind, req->prefix);
+    rc = read_end(&r, ERR_OK, err);
     if (!rc && req->keys->count > 0) {
         struct bytes last = keyset_key(req->keys, req->keys->count - 1);
         memcpy(req->after, last.data, last.size);
@@ -122,12 +154,13 @@ void keystore_read_cancel(struct keystore_read *req)
 
 /* ---- has ---- */
 
-static enum err has_one(struct ldb *db, uint8_t kind, struct bytes key, bool *out,
+static enum err has_one(struct read *r, uint8_t kind, struct bytes key, bool *out,
                         struct error *err)
 {
     uint8_t buf[1 + KEY_BYTES_MAX], none[1];
     struct writer w = writer_of(none, sizeof(none));
-    enum err rc = ldb_get(db, NULL, keystore_db_key(kind, key, buf), &w, err);
+    struct bytes row = keystore_db_key(keystore_kind(kind, r->space), key, buf);
+    enum err rc = ldb_get(r->db, r->view, row, &w, err);
     *out = !rc;
     if (rc == ERR_NOT_FOUND) {
         error_clear(err);
@@ -139,18 +172,19 @@ static enum err has_one(struct ldb *db, uint8_t kind, struct bytes key, bool *ou
 static enum err has_run(struct store_job *job, struct ldb *db, struct error *err)
 {
     struct keystore_has *req = container_of(job, struct keystore_has, job_);
-    enum err rc = ERR_OK;
+    struct read r;
+    enum err rc = read_begin(&r, db, false, err);
     memset(req->have, 0, (req->keys->count + 7) / 8);
     memset(req->pending, 0, (req->keys->count + 7) / 8);
     for (uint32_t i = 0; !rc && i < req->keys->count; i++) {
         bool have = false, pending = false;
-        rc = has_one(db, KEYSTORE_KEYS, keyset_key(req->keys, i), &have, err);
+        rc = has_one(&r, KEYSTORE_KEYS, keyset_key(req->keys, i), &have, err);
         if (!rc && have)
-            rc = has_one(db, KEYSTORE_PENDING, keyset_key(req->keys, i), &pending, err);
+            rc = has_one(&r, KEYSTORE_PENDING, keyset_key(req->keys, i), &pending, err);
         req->have[i / 8] |= (uint8_t)(have << (i % 8));
         req->pending[i / 8] |= (uint8_t)(pending << (i % 8));
     }
-    return rc;
+    return read_end(&r, rc, err);
 }
 
 static void has_done(struct store_job *job, const struct error *err)
@@ -213,32 +247,50 @@ void keystore_rows(struct keystore *ks, struct keystore_rows *req)
 
 /* ---- the whole ---- */
 
+/* Takes what there is off what is counted. */
+static enum err verify_scan(struct ldb *db, unsigned space, struct keystore_counts *said,
+                            uint64_t *seen, struct error *err)
+{
+    uint8_t kinds[] = { keystore_kind('k', space), keystore_kind('n', space) };
+    enum err rc = ERR_OK;
+    struct ldb_iter *it = ldb_iter_open(db, NULL, false);
+    *seen = 0;
+    for (int k = 0; k < 2; k++)
+        for (ldb_iter_seek(it, bytes_of(&kinds[k], 1)); ldb_iter_valid(it); ldb_iter_next(it)) {
+            struct bytes key = ldb_iter_key(it);
+            if (key.data[0] != kinds[k])
+                break;
+            if (key.size <= 9)
+                continue;
+            said->pending -= k;
+            said->bucket[be64_decode(key.data + 1) >> (64 - KEYSTORE_BUCKET_BITS)] -= !k;
+            *seen += !k;
+        }
+    rc = ldb_iter_status(it, err);
+    ldb_iter_close(it);
+    return rc;
+}
+
 enum err keystore_verify(struct ldb *db, uint64_t *keys, struct error *err)
 {
     static struct keystore_counts said; /* too large for the stack; of the one offline thread */
-    uint64_t seen = 0, pending = 0;
-    enum err rc = keystore_counts_read(db, &said, err);
-    struct ldb_iter *it = ldb_iter_open(db, NULL, false);
-    for (ldb_iter_seek(it, bytes_of("k", 1)); !rc && ldb_iter_valid(it); ldb_iter_next(it)) {
-        struct bytes key = ldb_iter_key(it);
-        if (key.data[0] == KEYSTORE_KEYS && key.size > 9) {
-            said.bucket[be64_decode(key.data + 1) >> (64 - KEYSTORE_BUCKET_BITS)]--;
-            seen++;
-        }
-        pending += key.data[0] == KEYSTORE_PENDING;
+    uint64_t generation = 0, seen = 0;
+    enum err rc = keystore_generation_read(db, NULL, &generation, err);
+    for (unsigned space = 0; !rc && space < 2; space++) {
+        rc = keystore_counts_read(db, space, &said, err);
+        if (!rc)
+            rc = verify_scan(db, space, &said, &seen, err);
+        for (uint32_t i = 0; !rc && i < KEYSTORE_BUCKETS; i++)
+            if (said.bucket[i])
+                rc = error_set(err, ERR_CORRUPT,
+                               "keystore: counter %" PRIu32 " is wrong by %" PRId64, i,
+                               (int64_t)said.bucket[i]);
+        if (!rc && said.pending)
+            rc = error_set(err, ERR_CORRUPT,
+                           "keystore: the count of pending keys is wrong by %" PRId64,
+                           (int64_t)said.pending);
+        if (!rc && space == keystore_space(generation))
+            *keys = seen;
     }
-    if (!rc)
-        rc = ldb_iter_status(it, err);
-    ldb_iter_close(it);
-    for (uint32_t i = 0; !rc && i < KEYSTORE_BUCKETS; i++)
-        if (said.bucket[i])
-            rc = error_set(err, ERR_CORRUPT, "keystore: counter %" PRIu32 " is wrong by %" PRId64,
-                           i, (int64_t)said.bucket[i]);
-    if (!rc && pending != said.pending)
-        rc = error_set(err, ERR_CORRUPT,
-                       "keystore: %" PRIu64 " keys are pending and %" PRIu64 " are counted",
-                       pending, said.pending);
-    if (!rc)
-        *keys = seen;
     return rc;
 }

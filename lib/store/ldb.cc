@@ -35,7 +35,6 @@ extern "C" {
 
 namespace
 {
-
 using leveldb::Slice;
 using leveldb::Status;
 
@@ -765,9 +764,10 @@ enum err ldb_iter_status(const struct ldb_iter *it, struct error *err)
     return s.ok() ? ERR_OK : fail(err, code_of(s), it->db->name, s);
 }
 
-void ldb_compact(struct ldb *db)
+void ldb_compact(struct ldb *db, struct bytes from, struct bytes to)
 {
-    db->db->CompactRange(nullptr, nullptr);
+    Slice first = slice(from), last = slice(to);
+    db->db->CompactRange(from.size ? &first : nullptr, to.size ? &last : nullptr);
 }
 
 uint64_t ldb_approximate_bytes(struct ldb *db, struct bytes from, struct bytes to)

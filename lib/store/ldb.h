@@ -87,8 +87,9 @@ struct bytes ldb_iter_value(const struct ldb_iter *it);
 /* When it is not valid any more: was that the end, or an error? */
 enum err ldb_iter_status(const struct ldb_iter *it, struct error *err);
 
-/* Compacts all of it, so that space of deleted keys comes back. */
-void ldb_compact(struct ldb *db);
+/* Compacts what is between two keys, so that space of deleted keys comes back; empty: from the
+ * first, to the last. Writes go on meanwhile. */
+void ldb_compact(struct ldb *db, struct bytes from, struct bytes to);
 /* Bytes on disk between two keys, without what is still in memory. */
 uint64_t ldb_approximate_bytes(struct ldb *db, struct bytes from, struct bytes to);
 /* LevelDB's own, as "leveldb.stats"; false when there is none of that name. Cut at size. */

@@ -237,7 +237,7 @@ static double written_bytes(void)
 static double index_bytes(struct run *g)
 {
     struct ldb *db = g->rig.stores->stores[0].db;
-    ldb_compact(db);
+    ldb_compact(db, bytes_of(NULL, 0), bytes_of(NULL, 0));
     return (double)ldb_approximate_bytes(db, bytes_of("", 0), bytes_of("\xff", 1));
 }
 

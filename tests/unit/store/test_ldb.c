@@ -230,7 +230,7 @@ TEST(damage_in_a_table_is_found_when_it_is_read)
 {
     struct ldb *db = open_store("bad-table", &small);
     fill(db, 'k', 0, 5000);
-    ldb_compact(db);
+    ldb_compact(db, bytes_of(NULL, 0), bytes_of(NULL, 0));
     ldb_close(db);
     damage("bad-table/*.ldb", 100);
     db = open_store("bad-table", &small);
@@ -298,7 +298,7 @@ TEST(a_filter_holds_the_kinds_that_are_looked_up)
     fill(db, 'B', 40000, 40001);
     fill(db, 'C', 0, 20000);
     fill(db, 'C', 40000, 40001);
-    ldb_compact(db);
+    ldb_compact(db, bytes_of(NULL, 0), bytes_of(NULL, 0));
     uint8_t key[32], value[64];
     check(!ldb_get_fixed(db, nth_key('C', 7, key), value, 64, NULL), "a kind in the filter");
     check(!ldb_get_fixed(db, nth_key('B', 7, key), value, 64, NULL), "a kind that is not");
@@ -320,7 +320,7 @@ TEST(iteration_reads_ahead_and_points_do_not)
     o.cache_bytes = 0;
     struct ldb *db = open_store("ahead", &o);
     fill(db, 'k', 0, 20000);
-    ldb_compact(db);
+    ldb_compact(db, bytes_of(NULL, 0), bytes_of(NULL, 0));
     ldb_close(db);
     db = open_store("ahead", &o);
     uint8_t key[32], value[64];
@@ -343,7 +343,7 @@ TEST(memory_of_open_tables_is_measured)
 {
     struct ldb *db = open_store("tables", &small);
     fill(db, 'k', 0, 50000);
-    ldb_compact(db);
+    ldb_compact(db, bytes_of(NULL, 0), bytes_of(NULL, 0));
     uint8_t key[32], value[64];
     for (uint32_t i = 0; i < 50000; i += 100)
         check(!ldb_get_fixed(db, nth_key('k', i, key), value, 64, NULL), "get");
@@ -388,7 +388,7 @@ TEST(sizes_and_properties_can_be_asked)
 {
     struct ldb *db = open_store("sizes", &small);
     fill(db, 'k', 0, 20000);
-    ldb_compact(db);
+    ldb_compact(db, bytes_of(NULL, 0), bytes_of(NULL, 0));
     uint64_t all = ldb_approximate_bytes(db, text("a"), text("z"));
     check(all > 20000 * 64 && all < 20000 * 150, "about what was written");
     check(ldb_approximate_bytes(db, text("x"), text("z")) == 0, "nothing is there");
