@@ -228,6 +228,11 @@ static void outbound_start(struct conn_stream *cs)
 {
     struct stream_open *req = cs->request;
     const struct protocol *p = req->choices[req->chosen];
+    if (deferred_pending(
+            &req->deferred_)) { /* on_lazy: the peer has answered before it was asked */
+        loop_defer_cancel(&req->deferred_);
+        negotiation_flush(cs);
+    }
     cs->request = NULL;
     req->stream_ = NULL;
     stream_deadline(&cs->s, 0);

@@ -296,6 +296,44 @@ TEST(the_connection_ends_before_it_has_begun)
     hosts_end(&b->hosts);
 }
 
+/* A peer knows which id comes next, and need not wait for the question. */
+static void answer_unasked(struct bed *b, const char *answer)
+{
+    uint8_t buf[256];
+    struct error err = { ERR_OK, "" };
+    struct yamux *y = &ours(b)->mux;
+    struct writer body = writer_of(buf + YAMUX_HEADER_BYTES, sizeof(buf) - YAMUX_HEADER_BYTES);
+    struct writer head = writer_of(buf, YAMUX_HEADER_BYTES);
+    multistream_put(&body, MULTISTREAM_HEADER);
+    multistream_put(&body, answer);
+    writer_be32(&head, 0);
+    writer_be32(&head, (uint32_t)y->next_id_ - 2);
+    writer_be32(&head, (uint32_t)writer_used(&body));
+    struct bytes frame = bytes_of(buf, YAMUX_HEADER_BYTES + writer_used(&body));
+    check(!yamux_feed(y, frame, loop_now_ms(b->hosts.loop), &err), err.text);
+}
+
+TEST(an_answer_before_the_question)
+{
+    struct bed *b = &bed;
+    bed_make(b);
+    b->a = (struct asker){ .reset_at_once = true }; /* else the real answer follows */
+    open_start(b, 1);
+    answer_unasked(b, b->ask.name);
+    check(b->a.answers == 1 && b->a.failed == ERR_OK, "taken at its word");
+    until_closed(b);
+    hosts_wait(&b->hosts, 20);
+    check(b->a.answers == 1 && b->a.closed == 1, "each callback once");
+    b->a = (struct asker){ .to_send = 64 };
+    open_start(b, 1);
+    answer_unasked(b, MULTISTREAM_NA);
+    while (b->a.answers == 0)
+        hosts_run(&b->hosts, "an answer");
+    hosts_wait(&b->hosts, 20);
+    check(b->a.answers == 1 && b->a.failed == ERR_NO_PROTOCOL && b->a.closed == 0, "refused");
+    hosts_end(&b->hosts);
+}
+
 static void deaf_data(struct yamux *y UNUSED, struct yamux_stream *s UNUSED,
                       struct bytes data UNUSED)
 {
