@@ -117,6 +117,8 @@ void hmac_sha256(struct bytes key, const struct bytes *parts, size_t count,
     OPENSSL_cleanse(&h, sizeof(h));
 }
 
+enum { AEAD_PIECE_BYTES = 16384 };
+
 /* struct aead is OpenSSL's context under a name of ours: one allocation, key set once. */
 static EVP_CIPHER_CTX *ctx_of(struct aead *a)
 {
@@ -150,13 +152,25 @@ static void aead_start(EVP_CIPHER_CTX *ctx, uint64_t counter, struct bytes ad, i
     assert(ok == 1);
 }
 
+/* OpenSSL goes over its input twice, for the cipher and for the tag: in pieces, the second time
+ * finds it in the first cache. 5 % at records of 64 KiB. */
+static bool aead_update(EVP_CIPHER_CTX *ctx, struct bytes in, uint8_t *out)
+{
+    for (size_t at = 0; at < in.size; at += AEAD_PIECE_BYTES) {
+        int n = 0, size = (int)MIN(in.size - at, AEAD_PIECE_BYTES);
+        if (EVP_CipherUpdate(ctx, out + at, &n, in.data + at, size) != 1)
+            return false;
+    }
+    return true;
+}
+
 void aead_seal(struct aead *a, uint64_t counter, struct bytes ad, struct bytes in, uint8_t *out)
 {
     assert(in.size <= INT32_MAX && ad.size <= INT32_MAX);
     EVP_CIPHER_CTX *ctx = ctx_of(a);
     int n = 0;
     aead_start(ctx, counter, ad, 1);
-    int ok = in.size == 0 || EVP_CipherUpdate(ctx, out, &n, in.data, (int)in.size) == 1;
+    bool ok = aead_update(ctx, in, out);
     ok = ok && EVP_CipherFinal_ex(ctx, out + in.size, &n) == 1;
     ok = ok && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_BYTES, out + in.size) == 1;
     assert(ok);
@@ -173,8 +187,7 @@ bool aead_open(struct aead *a, uint64_t counter, struct bytes ad, struct bytes i
     int n = 0;
     aead_start(ctx, counter, ad, 0);
     return EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, sizeof(tag), tag) == 1 &&
-           (size == 0 || EVP_CipherUpdate(ctx, out, &n, in.data, (int)size) == 1) &&
-           EVP_CipherFinal_ex(ctx, rest, &n) == 1;
+           aead_update(ctx, bytes_of(in.data, size), out) && EVP_CipherFinal_ex(ctx, rest, &n) == 1;
 }
 
 /* The SubjectPublicKeyInfo of every P-256 key with an uncompressed point, up to the point's 0x04.

@@ -13,7 +13,7 @@
 #include "net/protocols.h"
 #include "net/resolve.h"
 
-enum { HOST_READ_BYTES = 2 * CONN_BLOCK_BYTES, HOST_MINUTES = 60 };
+enum { HOST_READ_BYTES = 4 * CONN_BLOCK_BYTES, HOST_MINUTES = 60 };
 
 enum { /* the label p2p_refused */
        REFUSED_CONNECTIONS,

@@ -69,10 +69,12 @@ void yamux_stream_gone(struct yamux_stream *s, enum yamux_end end, uint32_t code
         y->body_of_ = NULL; /* the rest of its frame is skipped */
     if (s->flags_ & STREAM_INBOUND) {
         y->streams_in--;
-        /* An orderly end costs the peer as much as us: the bucket is for those who open and reset.
-         */
-        if (end == YAMUX_END_CLOSED)
+        /* An orderly end costs the peer as much as us: bucket and rate are for those who open and
+         * reset. */
+        if (end == YAMUX_END_CLOSED) {
             y->tokens_ = MIN(y->tokens_ + 1, LIMIT_YAMUX_OPEN_BURST);
+            y->syns_.count -= y->syns_.count > 0;
+        }
     } else {
         y->streams_out--;
         y->unacked -= s->flags_ & STREAM_ACKED ? 0 : 1;

@@ -76,6 +76,28 @@ TEST(a_sealed_record_opens_only_as_it_was_sealed)
     aead_destroy(NULL);
 }
 
+/* The sum is of what libsodium seals. */
+TEST(a_record_of_64_kib_is_what_another_library_seals)
+{
+    enum { PLAIN = 65519, SEALED = PLAIN + AEAD_TAG_BYTES };
+    static uint8_t buf[SEALED];
+    uint8_t key[32], sum[32];
+    struct bytes none = { NULL, 0 };
+    for (unsigned i = 0; i < sizeof(key); i++)
+        key[i] = (uint8_t)i;
+    for (unsigned i = 0; i < PLAIN; i++)
+        buf[i] = (uint8_t)(7 * i);
+    struct aead *a = aead_create(key);
+    aead_seal(a, 7, none, bytes_of(buf, PLAIN), buf);
+    sha256_of(buf, SEALED, sum);
+    check_hex(sum, 32, "b3b495e91ac3454d78b78b1ff621a027aa4181237eff78445340e8cf70af4497",
+              "sealed");
+    check(aead_open(a, 7, none, bytes_of(buf, SEALED), buf), "opens in place");
+    for (unsigned i = 0; i < PLAIN; i++)
+        check(buf[i] == (uint8_t)(7 * i), "what was sealed");
+    aead_destroy(a);
+}
+
 TEST(x25519_refuses_points_of_small_order)
 {
     uint8_t secret[32] = { 1 }, theirs[32] = { 0 }, out[32];
