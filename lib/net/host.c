@@ -499,7 +499,7 @@ void host_stats(const struct host *h, struct host_stats *out)
     out->bound_bytes = (uint64_t)o->connections_max * LIMIT_P2P_CONNECTION_BYTES +
                        (uint64_t)LIMIT_P2P_STREAMS_IN * LIMIT_P2P_STREAM_BYTES +
                        (uint64_t)LIMIT_P2P_HALF_OPEN * LIMIT_P2P_HALF_OPEN_BYTES +
-                       o->tx_pool_bytes + o->rx_pool_bytes + o->rx_bytes_max;
+                       o->tx_pool_bytes + o->rx_pool_bytes + o->rx_bytes_max + HOST_READ_BYTES;
     if (o->stream_window_bytes > LIMIT_YAMUX_WINDOW_BYTES) /* promised, hence taken */
         out->bound_bytes +=
             (uint64_t)LIMIT_P2P_STREAMS_IN * (o->stream_window_bytes - LIMIT_YAMUX_WINDOW_BYTES);

@@ -16,7 +16,7 @@
 #include "p2p_target.h"
 
 enum {
-    CALLERS = 32, /* fewer would open more than 1000 streams a second on each connection */
+    CALLERS = 32,
     IDLE_CALLERS = 100,
     BYTES = 64,
     SETTLE_MS = 3000,
