@@ -13,6 +13,16 @@ $(BUILD)/interop/go-bench: tests/interop/go-libp2p/bench/main.go tests/interop/g
 	$(if $(Q),@echo "GO    $@")
 	$(Q)cd tests/interop/go-libp2p && go build -o $(abspath $@) ./bench
 
+# And on rust-libp2p, where a cargo stands that is new enough for it (1.88).
+RUST_CRATE := tests/interop/rust-libp2p
+BENCH_RUST := $(if $(shell cargo --version 2>/dev/null | grep -E '^cargo 1\.(8[89]|9[0-9]|[1-9][0-9]{2})\.'),$(BUILD)/interop/rust-bench)
+$(BUILD)/interop/rust-bench: $(RUST_CRATE)/src/bench.rs $(RUST_CRATE)/Cargo.toml $(RUST_CRATE)/Cargo.lock
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "CARGO $@")
+	$(Q)cargo build --quiet --locked --release --bin rust-bench --manifest-path $(RUST_CRATE)/Cargo.toml \
+		--target-dir $(BUILD)/interop/rust
+	$(Q)cp $(BUILD)/interop/rust/release/rust-bench $@
+
 # The index of the known program, from its own packages.
 BENCH_GO += $(if $(BENCH_GO),$(BUILD)/beeindex)
 $(BUILD)/beeindex: tests/bench/beeindex/main.go tests/bench/beeindex/go.mod tests/bench/beeindex/go.sum
@@ -21,7 +31,7 @@ $(BUILD)/beeindex: tests/bench/beeindex/main.go tests/bench/beeindex/go.mod test
 
 ## bench          run every bench; one JSON object per figure
 .PHONY: bench
-bench: $(BUILD)/larder-bench $(BENCH_GO)
+bench: $(BUILD)/larder-bench $(BENCH_GO) $(BENCH_RUST)
 	$(BUILD)/larder-bench all --json
 
 # Every bench at a small size: it builds, runs and reports. Figures of such a run mean nothing.

@@ -1,5 +1,6 @@
-/* tests/bench/bench_net.c: the libp2p host beside go-libp2p on loopback. Each side is a process;
- * go <-> go runs in the same minutes as larder <-> go and larder <-> larder. */
+/* tests/bench/bench_net.c: the libp2p host beside go-libp2p and rust-libp2p on loopback. Each side
+ * is a process; what stands side by side is measured in turn, in ROUNDS rounds, and the medians are
+ * compared, so that another user of the machine is a nuisance to all of them. */
 #include "bench.h"
 
 #include <signal.h>
@@ -12,9 +13,18 @@
 #include "net/noise.h"
 #include "net_side.h"
 
-enum { LINE_BYTES = 512 };
+enum { LINE_BYTES = 512, ROUNDS = 3, PEERS = 2, LANES_MAX = 1 + 3 * PEERS };
 
-static const char where[] = "/ip4/127.0.0.1";
+static const char *where; /* "/ip4/127.0.0.1" or "/ip6/::1" */
+
+/* The other libraries: `make bench` builds what the machine has a compiler for. */
+static const struct peer {
+    char kind;
+    const char *name, *pair, *program;
+} peers[PEERS] = {
+    { 'g', "go", "go <-> go", "go-bench" },
+    { 'r', "rust", "rust <-> rust", "rust-bench" },
+};
 
 struct process {
     const struct bench *bench;
@@ -23,8 +33,8 @@ struct process {
     char address[LINE_BYTES];
 };
 
-/* The program stands in the build folder, when `make net-bench-go` has built it. */
-static bool go_program(char *path, size_t size)
+/* The program stands in the build folder. */
+static bool peer_program(const struct peer *peer, char *path, size_t size)
 {
     char self[512];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -32,8 +42,14 @@ static bool go_program(char *path, size_t size)
         return false;
     self[n] = '\0';
     *strrchr(self, '/') = '\0';
-    snprintf(path, size, "%s/interop/go-bench", self);
+    snprintf(path, size, "%s/interop/%s", self, peer->program);
     return access(path, X_OK) == 0;
+}
+
+static bool peer_there(const struct peer *peer)
+{
+    char path[600];
+    return peer_program(peer, path, sizeof(path));
 }
 
 static void read_line(struct process *p, char *line)
@@ -43,22 +59,24 @@ static void read_line(struct process *p, char *line)
     line[strcspn(line, "\n")] = '\0';
 }
 
-static struct process process_start(const struct bench *bench, bool go)
+/* kind: 'l' or one of peers. */
+static struct process process_start(const struct bench *bench, char kind)
 {
     struct process p = { .bench = bench };
     int in[2], out[2];
     char program[600] = "";
     if (pipe(in) || pipe(out))
         bench_fail(bench, "no pipe");
-    if (go)
-        go_program(program, sizeof(program));
+    for (size_t i = 0; i < PEERS; i++)
+        if (peers[i].kind == kind)
+            peer_program(&peers[i], program, sizeof(program));
     p.pid = fork();
     if (p.pid == 0) {
         dup2(in[0], 0);
         dup2(out[1], 1);
         for (int fd = 3; fd < 64; fd++)
             close(fd); /* pipes of other sides: their end is how a side is ended */
-        if (!go)
+        if (kind == 'l')
             _exit(net_side_main(where));
         execl(program, program, where, NULL);
         _exit(127);
@@ -114,12 +132,60 @@ static struct cost run_order(struct process *dialer, struct process *listener, c
 static struct cost measure(const struct bench *bench, const char *kinds, const char *order,
                            uint64_t n)
 {
-    struct process listener = process_start(bench, kinds[1] == 'g');
-    struct process dialer = process_start(bench, kinds[0] == 'g');
+    struct process listener = process_start(bench, kinds[1]);
+    struct process dialer = process_start(bench, kinds[0]);
     struct cost c = run_order(&dialer, &listener, order, n);
     process_end(&dialer);
     process_end(&listener);
     return c;
+}
+
+/* What is measured in turn: pairs of sides, or bare records. */
+struct lane {
+    char kinds[3]; /* dialer and listener; "" for bare records */
+    struct cost rounds[ROUNDS], median;
+};
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median_at(const struct lane *lane, size_t offset)
+{
+    double values[ROUNDS];
+    for (size_t i = 0; i < ROUNDS; i++)
+        memcpy(&values[i], (const char *)&lane->rounds[i] + offset, sizeof(double));
+    qsort(values, ROUNDS, sizeof(double), compare_doubles);
+    return values[ROUNDS / 2];
+}
+
+static double bare_records_s(const struct bench *bench, uint64_t bytes);
+
+static void measure_lanes(const struct bench *bench, struct lane *lanes, size_t count,
+                          const char *order, uint64_t n)
+{
+    for (size_t round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < count; i++) {
+            if (lanes[i].kinds[0])
+                lanes[i].rounds[round] = measure(bench, lanes[i].kinds, order, n);
+            else
+                lanes[i].rounds[round].wall_s = bare_records_s(bench, n);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        lanes[i].median.wall_s = median_at(&lanes[i], offsetof(struct cost, wall_s));
+        lanes[i].median.dialer_cpu_s = median_at(&lanes[i], offsetof(struct cost, dialer_cpu_s));
+        lanes[i].median.listener_cpu_s =
+            median_at(&lanes[i], offsetof(struct cost, listener_cpu_s));
+    }
+}
+
+static void lane_add(struct lane *lanes, size_t *count, char dialer, char listener)
+{
+    assert(*count < LANES_MAX + 1);
+    lanes[(*count)++] = (struct lane){ .kinds = { dialer, listener } };
 }
 
 static void report(struct bench *bench, const char *figure, const char *unit, double value,
@@ -195,10 +261,11 @@ static bool records_receive(struct noise_records *r, int fd, uint64_t bytes)
 /* A connected pair over loopback TCP. */
 static bool tcp_pair(int fds[2])
 {
-    struct sockaddr_storage at = { .ss_family = AF_INET };
-    socklen_t size = 16;
-    int l = socket(AF_INET, SOCK_STREAM, 0);
-    fds[0] = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_storage at;
+    socklen_t size = sizeof(at);
+    int family = strncmp(where, "/ip6", 4) ? AF_INET : AF_INET6;
+    int l = socket(family, SOCK_STREAM, 0);
+    fds[0] = socket(family, SOCK_STREAM, 0);
     bool good = !listen(l, 1) && !getsockname(l, (struct sockaddr *)&at, &size) &&
                 !connect(fds[0], (struct sockaddr *)&at, size);
     fds[1] = good ? accept(l, NULL, NULL) : -1;
@@ -206,7 +273,7 @@ static bool tcp_pair(int fds[2])
     return fds[1] >= 0;
 }
 
-static double bare_records_mib_s(const struct bench *bench, uint64_t bytes)
+static double bare_records_s(const struct bench *bench, uint64_t bytes)
 {
     struct noise_records out = { 0 }, in = { 0 };
     int fds[2];
@@ -224,71 +291,119 @@ static double bare_records_mib_s(const struct bench *bench, uint64_t bytes)
     close(fds[1]);
     noise_records_close(&out);
     noise_records_close(&in);
-    return (double)bytes / MiB / seconds;
+    return seconds;
 }
 
 /* The figures. */
 
-static void connects(struct bench *b, uint64_t n, bool go)
+/* larder <-> larder, and each library with itself, for one order. */
+static size_t pairs_measure(const struct bench *bench, struct lane *lanes, const char *order,
+                            uint64_t n)
 {
-    struct cost ours = measure(b, "ll", "connects", n), go_go = { 0 };
-    if (go)
-        go_go = measure(b, "gg", "connects", n);
-    const char *beside = go ? "go <-> go" : NULL;
-    double per = 1e3 / (double)n, count = (double)n;
-    report(b, "connect, identify, close", "1/s", count / ours.wall_s, beside, count / go_go.wall_s);
-    report(b, "CPU of the dialer for it", "ms", ours.dialer_cpu_s * per, beside,
-           go_go.dialer_cpu_s * per);
-    report(b, "CPU of the listener for it", "ms", ours.listener_cpu_s * per, beside,
-           go_go.listener_cpu_s * per);
+    size_t count = 0;
+    lane_add(lanes, &count, 'l', 'l');
+    for (size_t i = 0; i < PEERS; i++)
+        if (peer_there(&peers[i]))
+            lane_add(lanes, &count, peers[i].kind, peers[i].kind);
+    measure_lanes(bench, lanes, count, order, n);
+    return count;
 }
 
-static void streams(struct bench *b, uint64_t n, bool go)
+static const char *pair_of(const struct lane *lane)
 {
-    struct cost ours = measure(b, "ll", "streams", n), go_go = { 0 };
-    if (go)
-        go_go = measure(b, "gg", "streams", n);
-    report(b, "streams of 64 bytes, one by one", "1/s", (double)n / ours.wall_s,
-           go ? "go <-> go" : NULL, (double)n / go_go.wall_s);
-    report(b, "CPU of the dialer for one", "us", ours.dialer_cpu_s * 1e6 / (double)n,
-           go ? "go <-> go" : NULL, go_go.dialer_cpu_s * 1e6 / (double)n);
+    for (size_t i = 0; i < PEERS; i++)
+        if (peers[i].kind == lane->kinds[0])
+            return peers[i].pair;
+    return NULL; /* nobody to compare with: larder <-> larder itself */
 }
 
-static void bulk_beside_go(struct bench *b, const char *order, uint64_t bytes)
+static void connects(struct bench *b, uint64_t n)
 {
+    struct lane lanes[LANES_MAX];
+    size_t count = pairs_measure(b, lanes, "connects", n);
+    const struct cost *ours = &lanes[0].median;
+    double per = 1e3 / (double)n;
+    for (size_t i = count > 1 ? 1 : 0; i < count; i++) {
+        const struct cost *theirs = &lanes[i].median;
+        const char *pair = pair_of(&lanes[i]);
+        report(b, "connect, identify, close", "1/s", (double)n / ours->wall_s, pair,
+               (double)n / theirs->wall_s);
+        report(b, "CPU of the dialer for it", "ms", ours->dialer_cpu_s * per, pair,
+               theirs->dialer_cpu_s * per);
+        report(b, "CPU of the listener for it", "ms", ours->listener_cpu_s * per, pair,
+               theirs->listener_cpu_s * per);
+    }
+}
+
+static void streams(struct bench *b, uint64_t n)
+{
+    struct lane lanes[LANES_MAX];
+    size_t count = pairs_measure(b, lanes, "streams", n);
+    const struct cost *ours = &lanes[0].median;
+    double per = 1e6 / (double)n;
+    for (size_t i = count > 1 ? 1 : 0; i < count; i++) {
+        const struct cost *theirs = &lanes[i].median;
+        const char *pair = pair_of(&lanes[i]);
+        report(b, "streams of 64 bytes, one by one", "1/s", (double)n / ours->wall_s, pair,
+               (double)n / theirs->wall_s);
+        report(b, "CPU of the dialer for one", "us", ours->dialer_cpu_s * per, pair,
+               theirs->dialer_cpu_s * per);
+        report(b, "CPU of the listener for one", "us", ours->listener_cpu_s * per, pair,
+               theirs->listener_cpu_s * per);
+    }
+}
+
+/* Three lanes: the library with itself, we dial it, it dials us. */
+static void bulk_beside(struct bench *b, const struct peer *peer, const struct lane *lanes, bool up,
+                        uint64_t bytes)
+{
+    const struct cost *same = &lanes[0].median, *out = &lanes[1].median, *in = &lanes[2].median;
+    double gib = (double)bytes / GiB, mib = (double)bytes / MiB;
+    const char *does = up ? "sends to" : "receives from";
+    char figure[96];
+    snprintf(figure, sizeof(figure), "larder dials and %s %s", does, peer->name);
+    report(b, figure, "MiB/s", mib / out->wall_s, peer->pair, mib / same->wall_s);
+    report(b, up ? "our CPU for sending as dialer" : "our CPU for receiving as dialer", "s/GiB",
+           out->dialer_cpu_s / gib, peer->pair, same->dialer_cpu_s / gib);
+    snprintf(figure, sizeof(figure), "%s dials and %s larder", peer->name, does);
+    report(b, figure, "MiB/s", mib / in->wall_s, peer->pair, mib / same->wall_s);
+    report(b, up ? "our CPU for receiving as listener" : "our CPU for sending as listener", "s/GiB",
+           in->listener_cpu_s / gib, peer->pair, same->listener_cpu_s / gib);
+}
+
+static void bulk(struct bench *b, const char *order, uint64_t bytes)
+{
+    struct lane lanes[LANES_MAX + 1];
+    size_t count = 0;
     bool up = !strcmp(order, "send");
     double gib = (double)bytes / GiB, mib = (double)bytes / MiB;
-    struct cost gg = measure(b, "gg", order, bytes), lg = measure(b, "lg", order, bytes),
-                gl = measure(b, "gl", order, bytes);
-    report(b, up ? "larder dials and sends to go" : "larder dials and receives from go", "MiB/s",
-           mib / lg.wall_s, "go <-> go", mib / gg.wall_s);
-    report(b, up ? "our CPU for it" : "our CPU for receiving", "s/GiB", lg.dialer_cpu_s / gib,
-           "go <-> go", gg.dialer_cpu_s / gib);
-    report(b, up ? "go dials and sends to larder" : "go dials and receives from larder", "MiB/s",
-           mib / gl.wall_s, "go <-> go", mib / gg.wall_s);
-    report(b, up ? "our CPU for listening to it" : "our CPU for sending as listener", "s/GiB",
-           gl.listener_cpu_s / gib, "go <-> go", gg.listener_cpu_s / gib);
+    lane_add(lanes, &count, '\0', '\0');
+    lane_add(lanes, &count, 'l', 'l');
+    for (size_t i = 0; i < PEERS; i++) {
+        if (!peer_there(&peers[i]))
+            continue;
+        lane_add(lanes, &count, peers[i].kind, peers[i].kind);
+        lane_add(lanes, &count, 'l', peers[i].kind);
+        lane_add(lanes, &count, peers[i].kind, 'l');
+    }
+    measure_lanes(b, lanes, count, order, bytes);
+    const struct cost *ours = &lanes[1].median;
+    report(b, up ? "larder sends to larder" : "larder receives from larder", "MiB/s",
+           mib / ours->wall_s, "bare records", mib / lanes[0].median.wall_s);
+    report(b, "CPU of the dialer", "s/GiB", ours->dialer_cpu_s / gib, NULL, 0);
+    report(b, "CPU of the listener", "s/GiB", ours->listener_cpu_s / gib, NULL, 0);
+    for (size_t i = 0, at = 2; i < PEERS; i++) {
+        if (!peer_there(&peers[i]))
+            continue;
+        bulk_beside(b, &peers[i], &lanes[at], up, bytes);
+        at += 3;
+    }
 }
 
-static void bulk(struct bench *b, uint64_t bytes, bool go)
-{
-    double gib = (double)bytes / GiB, mib = (double)bytes / MiB;
-    double bare = bare_records_mib_s(b, bytes);
-    struct cost up = measure(b, "ll", "send", bytes), down = measure(b, "ll", "receive", bytes);
-    report(b, "larder sends to larder", "MiB/s", mib / up.wall_s, "bare records", bare);
-    report(b, "larder receives from larder", "MiB/s", mib / down.wall_s, "bare records", bare);
-    report(b, "CPU of the sender", "s/GiB", up.dialer_cpu_s / gib, NULL, 0);
-    report(b, "CPU of the receiver", "s/GiB", up.listener_cpu_s / gib, NULL, 0);
-    if (!go)
-        return;
-    bulk_beside_go(b, "send", bytes);
-    bulk_beside_go(b, "receive", bytes);
-}
-
-static double idle_bytes(const struct bench *bench, bool go, uint64_t n)
+static double idle_kib(const struct bench *bench, char kind, uint64_t n)
 {
     char line[LINE_BYTES];
-    struct process listener = process_start(bench, go), holder = process_start(bench, false);
+    struct process listener = process_start(bench, kind), holder = process_start(bench, 'l');
     run_order(&holder, &listener, "connects", 1); /* what is held once is there */
     uint64_t before = usage_of(&listener).bytes;
     fprintf(holder.to, "hold %s %" PRIu64 "\n", listener.address, n);
@@ -301,17 +416,40 @@ static double idle_bytes(const struct bench *bench, bool go, uint64_t n)
     return (double)(after - MIN(before, after)) / (double)n / KiB;
 }
 
-BENCH(net, "The libp2p host: handshakes, bulk, streams, idle connections, beside go-libp2p.")
+static void idle(struct bench *b, uint64_t n)
 {
-    char program[600];
+    double ours = idle_kib(b, 'l', n);
+    bool alone = true;
+    for (size_t i = 0; i < PEERS; i++) {
+        if (!peer_there(&peers[i]))
+            continue;
+        alone = false;
+        report(b, "resident per idle connection", "KiB", ours, peers[i].name,
+               idle_kib(b, peers[i].kind, n));
+    }
+    if (alone)
+        report(b, "resident per idle connection", "KiB", ours, NULL, 0);
+}
+
+static void all_figures(struct bench *bench, const char *net)
+{
     uint64_t scale = bench_entries(bench, 200000);
     uint64_t connections = MIN(scale / 200, 1000);
-    bool go = go_program(program, sizeof(program));
+    where = net;
     signal(SIGPIPE, SIG_IGN);
-    connects(bench, connections, go);
-    streams(bench, scale / 10, go);
-    bulk(bench, scale * 5 * KiB, go);
-    double ours = idle_bytes(bench, false, connections);
-    report(bench, "resident per idle connection", "KiB", ours, go ? "go" : NULL,
-           go ? idle_bytes(bench, true, connections) : 0);
+    connects(bench, connections);
+    streams(bench, scale / 10);
+    bulk(bench, "send", scale * 5 * KiB / 2);
+    bulk(bench, "receive", scale * 5 * KiB / 2);
+    idle(bench, connections);
+}
+
+BENCH(net, "The libp2p host: handshakes, bulk, streams, idle connections, beside go and rust.")
+{
+    all_figures(bench, "/ip4/127.0.0.1");
+}
+
+BENCH(net_ip6, "The same over IPv6.")
+{
+    all_figures(bench, "/ip6/::1");
 }

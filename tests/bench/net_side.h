@@ -1,8 +1,8 @@
 /* tests/bench/net_side.h
  *
  * One end of the bench `net`: a process with a libp2p host that prints its address and then takes
- * orders, one a line, and answers each with one line. tests/interop/go-libp2p/bench speaks the
- * same.
+ * orders, one a line, and answers each with one line. tests/interop/go-libp2p/bench and
+ * tests/interop/rust-libp2p/src/bench.rs speak the same.
  *
  *     usage                    "NS BYTES": CPU so far, anonymous memory
  *     connects ADDRESS N       N times connect, identify, close; "WALL_NS CPU_NS"

@@ -33,7 +33,7 @@ cp "$here"/js-libp2p/* "$js_dir/"
 }
 js_peer=(node "$js_dir/peer.js")
 
-(cd "$here/rust-libp2p" && cargo build --quiet --locked --target-dir "$build/rust") || {
+(cd "$here/rust-libp2p" && cargo build --quiet --locked --bin rust-peer --target-dir "$build/rust") || {
     echo "the peer on rust-libp2p cannot be built"
     exit 1
 }
