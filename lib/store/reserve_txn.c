@@ -39,6 +39,7 @@ void txn_begin(struct reserve_txn *t, struct store_job *job, struct ldb *db,
                const struct reserve_counters *counters)
 {
     forget_changes(t);
+    slab_files_drop(t->files);
     t->job = job;
     t->db = db;
     t->now = t->committed = *counters;
@@ -185,7 +186,8 @@ static enum err replace_body(struct reserve_txn *t, struct reserve_item *item, s
 {
     struct slab_record old;
     uint8_t hash[STAMP_HASH_BYTES];
-    enum err rc = slab_files_read(t->files, t->body.ref, t->slot, &old, err);
+    enum err rc = slab_files_flush(t->files, err); /* it may be of this very group */
+    rc = rc ? rc : slab_files_read(t->files, t->body.ref, t->slot, &old, err);
     if (rc)
         return rc;
     if (item->adopt && old.seq > item->adopt_seq) /* that body is the newer one */
@@ -198,8 +200,9 @@ static enum err replace_body(struct reserve_txn *t, struct reserve_item *item, s
     return rc ? rc : write_slot(t, item, err);
 }
 
+/* body: ERR_NOT_FOUND, or OK and it is in t->body. */
 static enum err add_entry(struct reserve_txn *t, struct reserve_item *item,
-                          const struct stamp *stamp, struct error *err)
+                          const struct stamp *stamp, enum err body, struct error *err)
 {
     uint8_t s_raw[S_VALUE_BYTES], b_raw[B_VALUE_BYTES];
     struct reserve_slot_of_index s = { .timestamp = stamp->timestamp, .bin = item->bin_ };
@@ -210,10 +213,8 @@ static enum err add_entry(struct reserve_txn *t, struct reserve_item *item,
     t->bins_changed |= UINT32_C(1) << item->bin_;
     memcpy(s.address, item->id.address, sizeof(s.address));
     memcpy(s.stamp_hash, item->id.stamp_hash, sizeof(s.stamp_hash));
-    enum err rc = read_body(t, item->id.address, err);
-    if (rc && rc != ERR_NOT_FOUND)
-        return rc;
-    if (rc) {
+    enum err rc = ERR_OK;
+    if (body) {
         t->body.count = 0;
         rc = write_slot(t, item, err);
     } else if (item->kind == CHUNK_SINGLE_OWNER) {
@@ -228,15 +229,6 @@ static enum err add_entry(struct reserve_txn *t, struct reserve_item *item,
     rc = rc ? rc : write_body(t, item->id.address, err);
     rc = rc ? rc : put(t, key_index(item->id.batch, index), bytes_of(s_raw, sizeof(s_raw)), err);
     return rc ? rc : put(t, key_entry(item->bin_, s.binid), bytes_of(b_raw, sizeof(b_raw)), err);
-}
-
-/* Has the chunk as many stamps as one may have? */
-static enum err has_room(struct reserve_txn *t, const uint8_t *address, bool *room,
-                         struct error *err)
-{
-    enum err rc = read_body(t, address, err);
-    *room = rc == ERR_NOT_FOUND || LIMIT_CHECK(RESERVE_STAMPS, t->body.count + 1);
-    return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
 enum err txn_put(struct reserve_txn *t, struct reserve_item *item, struct error *err)
@@ -256,14 +248,21 @@ enum err txn_put(struct reserve_txn *t, struct reserve_item *item, struct error 
         item->outcome = RESERVE_PRESENT;
         return ERR_OK;
     }
-    if (!same)
-        rc = has_room(t, item->id.address, &room, err);
+    enum err body = read_body(t, item->id.address, err);
+    if (body && body != ERR_NOT_FOUND)
+        rc = body;
+    else if (!same && !body) /* has the chunk as many stamps as one may have? */
+        room = LIMIT_CHECK(RESERVE_STAMPS, t->body.count + 1);
     if (rc || !room || (!found && s.timestamp >= stamp.timestamp)) {
         item->outcome = rc ? RESERVE_FAILED : RESERVE_OLDER;
         return rc;
     }
     if (!found) {
         rc = remove_entry(t, &index, &s, &item->freed_[0], &freed, err);
+        if (!rc) { /* which may have been an entry of the same chunk */
+            body = read_body(t, item->id.address, err);
+            rc = body == ERR_NOT_FOUND ? ERR_OK : body;
+        }
         item->freed_count_ = freed;
         item->replaces_ = true;
         item->frees_replaced_ = freed;
@@ -271,7 +270,7 @@ enum err txn_put(struct reserve_txn *t, struct reserve_item *item, struct error 
         memcpy(item->replaced_.batch, item->id.batch, 32);
         memcpy(item->replaced_.stamp_hash, s.stamp_hash, 32);
     }
-    rc = rc ? rc : add_entry(t, item, &stamp, err);
+    rc = rc ? rc : add_entry(t, item, &stamp, body, err);
     item->outcome = RESERVE_STORED;
     return rc;
 }
@@ -327,7 +326,8 @@ static enum err commit_batch(struct reserve_txn *t, struct error *err)
 
 enum err txn_commit(struct reserve_txn *t, struct error *err)
 {
-    enum err rc = txn_reach(t, TXN_SLOTS_WRITTEN, err);
+    enum err rc = slab_files_flush(t->files, err);
+    rc = rc ? rc : txn_reach(t, TXN_SLOTS_WRITTEN, err);
     if (!rc && t->fault != TXN_SKIP_SLAB_SYNC)
         rc = slab_files_sync(t->files, err);
     rc = rc ? rc : txn_reach(t, TXN_SLOTS_SYNCED, err);

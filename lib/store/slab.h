@@ -9,10 +9,12 @@
  * A slot describes itself, so that a lost index can be made again. Two structs, because two threads
  * use them: slab_map says which slots are free (loop), slab_files reads and writes (workers).
  *
- * Order:  what is written is durable after slab_files_sync. A freed slot is reused when the reads
+ * Order:  neighbours are written together: what is written is in the file after slab_files_flush
+ *         and durable after slab_files_sync, which flushes. A freed slot is reused when the reads
  *         that were under way have ended; the caller frees only what the index durably forgot.
  * Thread: slab_map loop only. slab_files: write, sync and truncate in one writer at a time; read in
- *         any worker, of slots whose write was acknowledged on the loop.
+ *         any worker, of slots whose write was acknowledged on the loop; a run may hold others,
+ *         which their sums tell.
  * Errors: ERR_CORRUPT (sum, magic, another address), ERR_IO, ERR_DISK_FULL.
  */
 #ifndef LARDER_STORE_SLAB_H
@@ -30,6 +32,7 @@ enum {
     SLAB_STEP_SLOTS = 15307,    /* 64 MiB, rounded down */
     SLAB_STEPS_MAX = 255,       /* of one file: 16 GiB */
     SLAB_SLOTS_MAX = SLAB_STEP_SLOTS * SLAB_STEPS_MAX,
+    SLAB_RUN_SLOTS = 16, /* 68 KiB: of as many writes of one slot each, fifteen cost a page anew */
 };
 
 #define SLAB_DIR_NAME "slabs" /* below data-dir */
@@ -52,6 +55,9 @@ struct slab_files {
     uint32_t steps[LIMIT_SLABS];        /* in the file; the writer's */
     uint64_t touched[LIMIT_SLABS / 64]; /* written since the last sync; the writer's */
     bool made[LIMIT_SLABS];             /* since its first sync; the writer's */
+    struct slab_ref run_at;             /* the first slot of the run; the writer's */
+    uint32_t run_slots;
+    uint8_t run[SLAB_RUN_SLOTS * SLAB_SLOT_BYTES];
 };
 
 /* Opens what is in the folder, which is made when it is not there. */
@@ -59,12 +65,19 @@ enum err slab_files_open(struct slab_files *f, const char *dir, struct error *er
 void slab_files_close(struct slab_files *f); /* half opened is fine */
 enum err slab_files_write(struct slab_files *f, struct slab_ref ref, const struct slab_record *rec,
                           struct error *err);
+enum err slab_files_flush(struct slab_files *f, struct error *err);
+void slab_files_drop(struct slab_files *f); /* what was not flushed: its writer has given up */
 enum err slab_files_sync(struct slab_files *f, struct error *err); /* all that was touched */
 enum err slab_files_truncate(struct slab_files *f, uint32_t slab, uint32_t steps,
                              struct error *err);
 /* buf has SLAB_SLOT_BYTES; the record points into it. */
 enum err slab_files_read(const struct slab_files *f, struct slab_ref ref, uint8_t *buf,
                          struct slab_record *out, struct error *err);
+
+/* Neighbours from ref on, at most SLAB_RUN_SLOTS, unchecked; returns how many whole slots were
+ * there. */
+uint32_t slab_files_read_run(const struct slab_files *f, struct slab_ref ref, uint32_t slots,
+                             uint8_t *buf);
 
 /* What a whole slot holds, checked; the record points into it. */
 enum err slab_slot_decode(struct bytes slot, struct slab_record *out, struct error *err);

@@ -100,47 +100,70 @@ static enum err ensure_step(struct slab_files *f, struct slab_ref ref, struct er
 static void encode(uint8_t slot[SLAB_SLOT_BYTES], const struct slab_record *rec)
 {
     struct writer w = writer_of(slot, SLAB_SLOT_BYTES);
-    memset(slot, 0, SLAB_SLOT_BYTES);
     writer_be32(&w, 0);
     writer_be16(&w, MAGIC);
     writer_be16(&w, (uint16_t)rec->data.size);
     writer_u8(&w, rec->type);
     writer_u8(&w, 0);
-    (void)writer_reserve(&w, 6);
+    memset(writer_reserve(&w, 6), 0, 6);
     writer_be64(&w, rec->seq);
     writer_put(&w, rec->address, 32);
     writer_put(&w, rec->stamp, SLAB_STAMP_BYTES);
     assert(writer_used(&w) == HEAD_BYTES);
     writer_put(&w, rec->data.data, rec->data.size);
     assert(!w.overflow);
+    memset(slot + writer_used(&w), 0, SLAB_SLOT_BYTES - writer_used(&w));
     be32_encode(slot, crc32c(0, bytes_of(slot + 4, SLAB_SLOT_BYTES - 4)));
+}
+
+void slab_files_drop(struct slab_files *f)
+{
+    f->run_slots = 0;
+}
+
+/* One write for the run: the pages between two slots are touched once, and whole. */
+enum err slab_files_flush(struct slab_files *f, struct error *err)
+{
+    char path[LIMIT_PATH_BYTES];
+    struct slab_ref ref = f->run_at;
+    size_t size = (size_t)f->run_slots * SLAB_SLOT_BYTES;
+    if (size == 0)
+        return ERR_OK;
+    f->run_slots = 0;
+    ssize_t n;
+    do
+        n = pwrite(f->fd[ref.slab], f->run, size, (off_t)ref.slot * SLAB_SLOT_BYTES);
+    while (n < 0 && errno == EINTR);
+    f->touched[ref.slab / 64] |= UINT64_C(1) << ref.slab % 64;
+    if (n == (ssize_t)size)
+        return ERR_OK;
+    return error_errno(err, ERR_IO, n < 0 ? errno : ENOSPC, "writing %zu bytes at slot %u of %s",
+                       size, ref.slot, slab_path(f, ref.slab, path));
 }
 
 enum err slab_files_write(struct slab_files *f, struct slab_ref ref, const struct slab_record *rec,
                           struct error *err)
 {
-    uint8_t slot[SLAB_SLOT_BYTES];
-    char path[LIMIT_PATH_BYTES];
     assert(ref.slab < LIMIT_SLABS && ref.slot < SLAB_SLOTS_MAX);
     assert(rec->data.size <= SLAB_DATA_BYTES_MAX);
-    enum err rc = ensure_step(f, ref, err);
+    bool follows = f->run_slots > 0 && f->run_slots < SLAB_RUN_SLOTS &&
+                   ref.slab == f->run_at.slab && ref.slot == f->run_at.slot + f->run_slots;
+    enum err rc = follows ? ERR_OK : slab_files_flush(f, err);
+    rc = rc ? rc : ensure_step(f, ref, err);
     if (rc)
         return rc;
-    encode(slot, rec);
-    ssize_t n;
-    do
-        n = pwrite(f->fd[ref.slab], slot, sizeof(slot), (off_t)ref.slot * SLAB_SLOT_BYTES);
-    while (n < 0 && errno == EINTR);
-    f->touched[ref.slab / 64] |= UINT64_C(1) << ref.slab % 64;
-    if (n == (ssize_t)sizeof(slot))
-        return ERR_OK;
-    return error_errno(err, ERR_IO, n < 0 ? errno : ENOSPC, "writing slot %u of %s", ref.slot,
-                       slab_path(f, ref.slab, path));
+    if (!follows)
+        f->run_at = ref;
+    encode(f->run + (size_t)f->run_slots++ * SLAB_SLOT_BYTES, rec);
+    return ERR_OK;
 }
 
 enum err slab_files_sync(struct slab_files *f, struct error *err)
 {
     char path[LIMIT_PATH_BYTES];
+    enum err flushed = slab_files_flush(f, err);
+    if (flushed)
+        return flushed;
     for (uint32_t i = 0; i < LIMIT_SLABS; i++) {
         if (!(f->touched[i / 64] >> i % 64 & 1))
             continue;
@@ -197,6 +220,17 @@ enum err slab_files_read(const struct slab_files *f, struct slab_ref ref, uint8_
     if (slab_slot_decode(bytes_of(buf, (size_t)n), out, NULL))
         return error_set(err, ERR_CORRUPT, "slot %u of %s is damaged", ref.slot, path);
     return ERR_OK;
+}
+
+uint32_t slab_files_read_run(const struct slab_files *f, struct slab_ref ref, uint32_t slots,
+                             uint8_t *buf)
+{
+    assert(slots > 0 && slots <= SLAB_RUN_SLOTS);
+    if (ref.slab >= LIMIT_SLABS || ref.slot >= SLAB_SLOTS_MAX || f->fd[ref.slab] < 0)
+        return 0;
+    ssize_t n = pread(f->fd[ref.slab], buf, (size_t)slots * SLAB_SLOT_BYTES,
+                      (off_t)ref.slot * SLAB_SLOT_BYTES);
+    return n > 0 ? (uint32_t)(n / SLAB_SLOT_BYTES) : 0;
 }
 
 bool slab_dir_is_used(const char *dir)

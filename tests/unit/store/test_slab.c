@@ -91,6 +91,42 @@ TEST(slots_survive_closing_and_show_damage)
     slab_files_close(&f);
 }
 
+/* Neighbours go to the file together; what was given up does not go there at all. */
+TEST(runs_hold_what_was_written_in_any_order)
+{
+    enum { WRITES = 3 * SLAB_RUN_SLOTS };
+    static struct slab_files f;
+    static uint8_t run[SLAB_RUN_SLOTS * SLAB_SLOT_BYTES];
+    uint8_t bytes[SLAB_SLOT_BYTES], slot[SLAB_SLOT_BYTES];
+    struct slab_record rec;
+    struct error err = { ERR_OK, "" };
+    check(!slab_files_open(&f, dir_of("runs"), &err), err.text);
+    for (uint32_t i = 0; i < WRITES; i++) { /* neighbours, with three gaps and a step back */
+        struct slab_ref ref = { i / 40, i == 20 ? 100 : i == 30 ? 90 : i };
+        rec = record_of(bytes, i, 8 + i);
+        check(!slab_files_write(&f, ref, &rec, &err), err.text);
+    }
+    check(!slab_files_flush(&f, &err), err.text);
+    for (uint32_t i = 0; i < WRITES; i++) {
+        struct slab_ref ref = { i / 40, i == 20 ? 100 : i == 30 ? 90 : i };
+        expect_record(&f, ref, i, 8 + i);
+    }
+    check(slab_files_read_run(&f, (struct slab_ref){ 0, 3 }, SLAB_RUN_SLOTS, run) == SLAB_RUN_SLOTS,
+          "a run is read at once");
+    check(!slab_slot_decode(bytes_of(run + SLAB_SLOT_BYTES, SLAB_SLOT_BYTES), &rec, NULL) &&
+              rec.seq == 4,
+          "slot by slot");
+    struct slab_ref last = { 0, SLAB_STEP_SLOTS - 2 };
+    check(slab_files_read_run(&f, last, SLAB_RUN_SLOTS, run) == 2, "up to the end of the file");
+    rec = record_of(bytes, 1, 8);
+    check(!slab_files_write(&f, (struct slab_ref){ 0, 200 }, &rec, &err), err.text);
+    slab_files_drop(&f);
+    check(!slab_files_sync(&f, &err), err.text);
+    check(slab_files_read(&f, (struct slab_ref){ 0, 200 }, slot, &rec, &err) == ERR_CORRUPT,
+          "its writer gave up");
+    slab_files_close(&f);
+}
+
 TEST(a_slab_nobody_made_is_refused)
 {
     static struct slab_files f;
