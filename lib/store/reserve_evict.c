@@ -339,6 +339,7 @@ static void delete_done(struct store_job *job, const struct error *err)
         req->evicted += e->victims[i].removed;
         settle_victim(r, &e->victims[i], err && !commit_failed);
     }
+    r->removals++;
     err_ignore(txn_reach(r->txn, TXN_SLOTS_FREED, NULL));
     e->deleting = r->txn_out = false;
     e->victims_count = 0;

@@ -1,12 +1,44 @@
 #include "store/reserve_page.h"
 
+#include "codec/keccak.h"
 #include "store/reserve_state.h"
 
-/* Worker. The stamp that lies in the slot has no 'T' record, and nearly every chunk has one stamp
- * only, so that the index is asked once. */
-static enum err find(struct reserve_page *req, const struct chunk_id *id, struct ldb *db,
-                     uint8_t *slot, uint8_t stamp[STAMP_BYTES], struct reserve_found *out)
+/* Worker's: what one read brought. */
+struct run {
+    uint32_t slots;
+    uint8_t bytes[SLAB_RUN_SLOTS * SLAB_SLOT_BYTES];
+    uint8_t stamp[STAMP_BYTES]; /* of the first, when it does not lie in the slot */
+    struct reserve_found found[SLAB_RUN_SLOTS];
+};
+
+static struct bytes slot_of(const struct run *run, uint32_t k)
 {
+    return bytes_of(run->bytes + (size_t)k * SLAB_SLOT_BYTES, SLAB_SLOT_BYTES);
+}
+
+static struct reserve_found found_of(const struct slab_record *rec)
+{
+    return (struct reserve_found){ .data = rec->data,
+                                   .stamp = rec->stamp,
+                                   .kind = rec->type ? CHUNK_SINGLE_OWNER : CHUNK_CONTENT };
+}
+
+/* Reads the slot, and as many behind it as the last reads promise. */
+static void run_read(struct reserve_page *req, uint32_t i, struct slab_ref ref, struct run *run)
+{
+    bool follows =
+        req->along_ && req->run_ > 0 && ref.slab == req->next_.slab && ref.slot == req->next_.slot;
+    req->run_ = follows ? MIN(2 * req->run_, (uint32_t)SLAB_RUN_SLOTS) : 1;
+    req->next_ = ref;
+    run->slots =
+        slab_files_read_run(&req->reserve_->files, ref, MIN(req->run_, req->count - i), run->bytes);
+}
+
+/* The first of a run. The stamp that lies in the slot has no 'T' record, and nearly every chunk has
+ * one stamp only, so that the index is asked once. */
+static enum err find(struct reserve_page *req, uint32_t i, struct ldb *db, struct run *run)
+{
+    const struct chunk_id *id = &req->ids[i];
     uint8_t raw[C_VALUE_BYTES_MAX];
     struct reserve_body body;
     struct slab_record rec;
@@ -19,34 +51,57 @@ static enum err find(struct reserve_page *req, const struct chunk_id *id, struct
         return ERR_CORRUPT;
     if (body_find(&body, id->batch, id->stamp_hash) == body.count)
         return ERR_NOT_FOUND;
-    rc = slab_files_read(&req->reserve_->files, body.ref, slot, &rec, NULL);
-    if (rc)
-        return rc;
-    if (memcmp(rec.address, id->address, 32) || rec.data.size != body.size)
+    run_read(req, i, body.ref, run);
+    if (run->slots == 0 || slab_slot_decode(slot_of(run, 0), &rec, NULL) ||
+        memcmp(rec.address, id->address, 32) || rec.data.size != body.size)
         return ERR_CORRUPT;
-    *out = (struct reserve_found){ .data = rec.data,
-                                   .stamp = rec.stamp,
-                                   .kind = body.type ? CHUNK_SINGLE_OWNER : CHUNK_CONTENT };
+    run->found[0] = found_of(&rec);
     if (body.count == 1)
         return ERR_OK;
     key = key_stamp(id->address, id->stamp_hash);
-    rc = ldb_get_fixed(db, key_bytes(&key), stamp, STAMP_BYTES, NULL);
+    rc = ldb_get_fixed(db, key_bytes(&key), run->stamp, STAMP_BYTES, NULL);
     if (!rc)
-        out->stamp = stamp;
+        run->found[0].stamp = run->stamp;
     return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
+/* How many of the run are the entries asked for? A slot says itself which chunk with which stamp it
+ * holds, and its sum that it is whole. */
+static uint32_t neighbours(const struct reserve_page *req, uint32_t i, struct run *run)
+{
+    uint8_t stamps[SLAB_RUN_SLOTS * STAMP_BYTES], hashes[SLAB_RUN_SLOTS * STAMP_HASH_BYTES] = { 0 };
+    uint32_t n = 1;
+    for (; n < run->slots; n++) {
+        struct slab_record rec;
+        if (slab_slot_decode(slot_of(run, n), &rec, NULL) ||
+            memcmp(rec.address, req->ids[i + n].address, 32) != 0)
+            break;
+        run->found[n] = found_of(&rec);
+        memcpy(stamps + (n - 1) * STAMP_BYTES, rec.stamp, STAMP_BYTES);
+    }
+    keccak256_batch(&(struct keccak256_batch){ hashes, stamps, STAMP_BYTES, n - 1 });
+    for (uint32_t k = 1; k < n; k++)
+        if (memcmp(hashes + (k - 1) * STAMP_HASH_BYTES, req->ids[i + k].stamp_hash,
+                   STAMP_HASH_BYTES) != 0)
+            return k;
+    return n;
 }
 
 static enum err page_run(struct store_job *job, struct ldb *db, struct error *err UNUSED)
 {
     struct reserve_page *req = container_of(job, struct reserve_page, job_);
-    uint8_t slot[SLAB_SLOT_BYTES], stamp[STAMP_BYTES];
+    struct run run;
+    bool more = true;
     req->damaged = 0;
-    for (uint32_t i = 0; i < req->count; i++) {
-        struct reserve_found found;
-        enum err rc = find(req, &req->ids[i], db, slot, stamp, &found);
+    for (uint32_t i = 0; more && i < req->count;) {
+        enum err rc = find(req, i, db, &run);
         req->damaged += rc != ERR_OK && rc != ERR_NOT_FOUND;
-        if (!req->each(req, i, rc ? NULL : &found))
-            break;
+        uint32_t n = rc ? 1 : neighbours(req, i, &run);
+        req->next_.slot += n;
+        if (rc || n < run.slots)
+            req->run_ = 1;
+        for (uint32_t k = 0; more && k < n; k++, i++)
+            more = req->each(req, i, rc ? NULL : &run.found[k]);
     }
     return ERR_OK;
 }
@@ -65,6 +120,7 @@ void reserve_page_read(struct reserve *r, struct reserve_page *req)
     assert(req->count > 0 && req->count <= LIMIT_RESERVE_READ_CHUNKS);
     r->requests++;
     req->reserve_ = r;
+    req->along_ = req->removals == r->removals;
     req->ticket_ = slab_map_enter(r->map);
     store_read(r->options.store, &req->job_, page_run, page_done);
 }
@@ -72,4 +128,9 @@ void reserve_page_read(struct reserve *r, struct reserve_page *req)
 void reserve_page_cancel(struct reserve_page *req)
 {
     store_job_cancel(&req->job_);
+}
+
+uint64_t reserve_removals(const struct reserve *r)
+{
+    return r->removals;
 }

@@ -1,6 +1,8 @@
 /* lib/store/reserve_page.h
  *
  * Several entries with their bodies in one read job: a page that a peer wants. Rules of reserve.h.
+ * Entries that were stored together lie side by side, mostly: behind one that the index has led to
+ * its neighbours are read along, and taken when they are what is asked for next.
  */
 #ifndef LARDER_STORE_RESERVE_PAGE_H
 #define LARDER_STORE_RESERVE_PAGE_H
@@ -22,13 +24,20 @@ typedef void reserve_page_cb(struct reserve_page *req, const struct error *err);
 struct reserve_page {
     const struct chunk_id *ids; /* in: borrowed until cb */
     uint32_t count;             /* in: 1 .. LIMIT_RESERVE_READ_CHUNKS */
-    reserve_page_each *each;    /* in */
-    reserve_page_cb *cb;        /* in */
-    uint32_t damaged;           /* out: bodies that were unreadable */
+    /* in: reserve_removals when the ids were read from the reserve. As long as nothing has been
+     * removed since, what lies in a slot is what the index would lead to. */
+    uint64_t removals;
+    reserve_page_each *each; /* in */
+    reserve_page_cb *cb;     /* in */
+    uint32_t damaged;        /* out: bodies that were unreadable */
     struct reserve *reserve_;
     struct store_job job_;
     unsigned ticket_;
+    struct slab_ref next_; /* behind the last one that was read; kept from job to job */
+    uint32_t run_;         /* how many are read at once */
+    bool along_;           /* may be read along */
 };
+uint64_t reserve_removals(const struct reserve *r);
 void reserve_page_read(struct reserve *r, struct reserve_page *req);
 void reserve_page_cancel(struct reserve_page *req); /* cb still fires */
 

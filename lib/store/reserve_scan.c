@@ -55,6 +55,7 @@ static void populate(struct reserve *r)
 
 void reserve_cache_remove(struct reserve *r, const struct chunk_id *id)
 {
+    r->removals++;
     struct hascache_hash k;
     if (!r->cache)
         return;
@@ -252,6 +253,7 @@ void reserve_scan_retry(struct reserve *r)
 
 void reserve_free_slots(struct reserve *r, const struct slab_ref *refs, uint32_t count)
 {
+    r->removals += count;
     for (uint32_t i = 0; i < count; i++)
         slab_map_free(r->map, refs[i]);
 }

@@ -69,6 +69,7 @@ struct reserve {
     uint64_t epoch;
     struct reserve_status stats; /* its counters alone */
     struct metrics_collector collector;
+    uint64_t removals; /* grows whenever an entry goes, before its records do and after */
     uint32_t requests; /* out, of all kinds */
     uint32_t readers;  /* of slabs, beside the requests */
 

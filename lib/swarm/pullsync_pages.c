@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "core/timer.h"
+#include "store/reserve_page.h"
 
 enum { ENTRIES_BYTES = LIMIT_PULLSYNC_PAGE_CHUNKS * sizeof(struct reserve_entry) };
 
@@ -17,6 +18,7 @@ struct page {
     struct pages *pages;
     struct list users; /* that wait, or have it */
     uint64_t start;
+    uint64_t removals;             /* of the reserve, before its first read */
     struct reserve_entry *entries; /* owned */
     uint32_t count, users_count;
     uint8_t bin;
@@ -35,6 +37,7 @@ struct bin {
     struct pages *pages;
     struct list parked; /* of page_user */
     struct list pages_list;
+    uint64_t stored_ms; /* when we last saw something come; 0: not since we are here */
     uint8_t number;
 };
 
@@ -54,6 +57,11 @@ static void page_read(struct page *page);
 static void user_join(struct page_user *u);
 static void on_stored(struct reserve_watch *w);
 
+static void bin_watch(struct bin *b)
+{
+    reserve_watch(b->pages->reserve, &b->watch, b->number, on_stored);
+}
+
 enum err pages_create(struct pages **out, struct loop *loop, struct reserve *reserve,
                       struct mem_owner *mem, struct error *err UNUSED)
 {
@@ -66,6 +74,7 @@ enum err pages_create(struct pages **out, struct loop *loop, struct reserve *res
         p->bins[i].number = i;
         list_init(&p->bins[i].parked);
         list_init(&p->bins[i].pages_list);
+        bin_watch(&p->bins[i]);
     }
     *out = p;
     return ERR_OK;
@@ -120,13 +129,12 @@ uint64_t page_topmost(const struct page *page)
     return page->entries[page->count - 1].binid;
 }
 
-/* --- being woken ----------------------------------------------------------------------------- */
-
-static void bin_watch(struct bin *b)
+uint64_t page_removals(const struct page *page)
 {
-    if (!list_linked(&b->watch.link_))
-        reserve_watch(b->pages->reserve, &b->watch, b->number, on_stored);
+    return page->removals;
 }
+
+/* --- being woken ----------------------------------------------------------------------------- */
 
 static uint64_t last_binid(struct pages *p, uint8_t bin)
 {
@@ -141,7 +149,6 @@ static void user_park(struct page_user *u)
     u->at_ = PAGE_USER_PARKED;
     list_append(&b->parked, &u->link_);
     u->pages_->status.parked++;
-    bin_watch(b);
 }
 
 static void user_unpark(struct page_user *u)
@@ -157,14 +164,14 @@ static void on_stored(struct reserve_watch *w)
 {
     struct bin *b = container_of(w, struct bin, watch);
     uint64_t last = last_binid(b->pages, b->number);
-    bool collecting = false;
+    b->stored_ms = loop_now_ms(b->pages->loop);
+    bin_watch(b);
     list_each_safe (at, &b->pages_list) {
         struct page *page = container_of(at, struct page, link);
         if (page->state == PAGE_WAITS && page->count > 0)
             page_read(page);
         else if (page->state == PAGE_READS)
             page->woken = true;
-        collecting |= page->state != PAGE_READY;
     }
     struct list parked;
     list_init(&parked);
@@ -178,8 +185,6 @@ static void on_stored(struct reserve_watch *w)
         else
             user_park(u);
     }
-    if (collecting || !list_empty(&b->parked))
-        bin_watch(b);
 }
 
 /* --- one page -------------------------------------------------------------------------------- */
@@ -267,6 +272,14 @@ static void page_dissolve(struct page *page)
     page_retire(page);
 }
 
+/* The wait is for what comes together. Where nothing has come for as long, nothing is waited for.
+ */
+static bool is_quiet(const struct page *page)
+{
+    const struct bin *b = &page->pages->bins[page->bin];
+    return loop_now_ms(page->pages->loop) - b->stored_ms >= LIMIT_PULLSYNC_PAGE_MS;
+}
+
 static void on_listed(struct reserve_list *list, const struct error *err)
 {
     struct page *page = container_of(list, struct page, list);
@@ -285,10 +298,10 @@ static void on_listed(struct reserve_list *list, const struct error *err)
         page_read(page);
     } else if (page->count == 0) {
         page_dissolve(page);
-    } else {
-        if (fresh > 0)
-            timer_set(&page->timer, LIMIT_PULLSYNC_PAGE_MS);
-        bin_watch(&page->pages->bins[page->bin]);
+    } else if (is_quiet(page)) {
+        page_ready(page);
+    } else if (fresh > 0) {
+        timer_set(&page->timer, LIMIT_PULLSYNC_PAGE_MS);
     }
 }
 
@@ -356,6 +369,7 @@ static struct page *page_new(struct pages *p, uint8_t bin, uint64_t start)
     page->pages = p;
     page->bin = bin;
     page->start = start;
+    page->removals = reserve_removals(p->reserve);
     list_init(&page->users);
     timer_init(&page->timer, p->loop, on_time, "page of a bin");
     list_append(&p->bins[bin].pages_list, &page->link);

@@ -3,7 +3,7 @@
  * Pages of the reserve for peers: the entries of one bin from a BinID on, up to 250, collected once
  * for all who ask for the same. As long as there is no entry at all a request is parked: it is a
  * link in a list of its bin and nothing else. After the first entry a page waits for more, at most
- * LIMIT_PULLSYNC_PAGE_MS after each.
+ * LIMIT_PULLSYNC_PAGE_MS after each, and not at all in a bin to which nothing has come for as long.
  * Owns:   pages; borrows the reserve. A user is a field of its caller's struct.
  * Thread: loop only; callbacks never come from inside pages_ask or pages_leave.
  * Memory: a page has room for 250 entries while it is collected (28 KB, waited for) and for what it
@@ -48,6 +48,7 @@ void pages_ask(struct pages *p, struct page_user *u);
 void pages_leave(struct page_user *u); /* no-op on one that asks for nothing */
 
 const struct reserve_entry *page_entries(const struct page *page, uint32_t *count);
+uint64_t page_removals(const struct page *page); /* of the reserve, before its entries were read */
 uint64_t page_topmost(const struct page *page);
 
 struct pages_status {

@@ -226,6 +226,7 @@ static void read_on(struct serve *s)
     uint32_t count;
     const struct reserve_entry *entries = page_entries(s->user.page, &count);
     d->read.count = 0;
+    d->read.removals = page_removals(s->user.page);
     for (; s->next < count && d->read.count < LIMIT_RESERVE_READ_CHUNKS; s->next++)
         if (pullsync_bit(s->want, s->next))
             d->ids[d->read.count++] = entries[s->next].id;

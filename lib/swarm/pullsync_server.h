@@ -4,7 +4,7 @@
  * Real clients ask again at once whatever we answer. So nothing here answers empty or resets under
  * load: a request waits for entries, for memory, for its rate, for as long as it takes.
  * Owns:   sessions, pages, what is known of each peer's rate. Borrows host, reserve, owner.
- * Memory: some 400 bytes per parked stream; 28 KB per page that is collected or offered; 70 KB per
+ * Memory: some 400 bytes per parked stream; 28 KB per page that is collected or offered; 140 KB per
  *         session that delivers, of which one is set apart so that there is always progress.
  * Thread: loop only. Errors: ERR_LIMIT (the host takes no more protocols), ERR_BUDGET.
  */

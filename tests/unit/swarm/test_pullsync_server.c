@@ -255,6 +255,26 @@ TEST(a_page_grows_until_a_second_has_passed_without_a_chunk)
     end();
 }
 
+TEST(where_nothing_has_come_for_a_second_nothing_is_waited_for)
+{
+    struct pullsync_offer offer;
+    make(0);
+    bed_put(&bed, 0, 1, 0, 5);
+    bed_turn(&bed, LIMIT_PULLSYNC_PAGE_MS);
+    bed_put(&bed, 0, 2, 5, 1); /* another bin */
+    script_open(&p, 1, false);
+    script_ask(&p, 1, 1);
+    bed_turn(&bed, 10);
+    check(script_offer(&p, &offer) && offer.count == 5 && offer.topmost == 5, "at once");
+    script_open(&q, 1, false);
+    script_ask(&q, 2, 1);
+    bed_turn(&bed, LIMIT_PULLSYNC_PAGE_MS / 2);
+    check(!script_offer(&q, &offer), "but in a bin that has just grown");
+    stream_reset(p.s, 0);
+    stream_reset(q.s, 0);
+    end();
+}
+
 TEST(requests_for_the_same_page_share_it)
 {
     struct pullsync_server_status s;
