@@ -21,7 +21,8 @@ enum { /* the label p2p_refused */
        REFUSED_HALF_OPEN_ADDRESS,
        REFUSED_ADDRESS,
        REFUSED_RATE,
-       REFUSED_MEMORY
+       REFUSED_MEMORY,
+       REFUSED_DESCRIPTORS
 };
 
 struct listener;

@@ -1,4 +1,5 @@
 #include "base/mem.h"
+#include "core/metrics.h"
 #include "net/host_state.h"
 
 #include <uv.h>
@@ -10,6 +11,8 @@ struct listener {
     struct host *host;
     struct host_address address;
     bool waiting; /* somebody calls, and too many are not through with their upgrade */
+    bool deaf;    /* closed for want of descriptors; bound again a while later */
+    struct timer again;
 };
 
 static void on_listener_closed(uv_handle_t *handle)
@@ -18,6 +21,15 @@ static void on_listener_closed(uv_handle_t *handle)
     struct host *h = l->host;
     mem_free(h->mem, l);
     host_handle_closed(h);
+}
+
+static void on_deaf(uv_handle_t *handle)
+{
+    struct listener *l = handle->data;
+    if (l->host->closing)
+        on_listener_closed(handle);
+    else
+        timer_set(&l->again, LIMIT_P2P_DEAF_MS);
 }
 
 /* What is not accepted keeps libuv from listening, and waits in the kernel. */
@@ -39,12 +51,25 @@ void listeners_resume(struct timer *t)
             take(h->listeners[i]);
 }
 
+/* Out of descriptors. libuv keeps a spare one with which it accepts and closes whoever calls; when
+ * that is gone too it would call back without end, and nobody is accepted anyway. Who waits in the
+ * kernel is turned away with the socket, which gives one descriptor back. */
+static void go_deaf(struct listener *l)
+{
+    metric_add_by(METRIC_p2p_refused_total, REFUSED_DESCRIPTORS, 1);
+    l->deaf = true;
+    l->waiting = false;
+    uv_close((uv_handle_t *)&l->tcp, on_deaf);
+}
+
 static void on_connection(uv_stream_t *server, int status)
 {
     struct listener *l = server->data;
     loop_callback_begin(l->host->loop, "accept");
     if (status == 0 && !l->host->closing)
         take(l);
+    else if (status < 0 && !l->deaf && !l->host->closing)
+        go_deaf(l);
     loop_callback_end(l->host->loop);
 }
 
@@ -71,6 +96,17 @@ static enum err listener_bind(struct listener *l, struct error *err)
     return ERR_OK;
 }
 
+static void on_again(struct timer *t)
+{
+    struct listener *l = container_of(t, struct listener, again);
+    uv_tcp_init(loop_uv(l->host->loop), &l->tcp);
+    l->tcp.data = l;
+    if (listener_bind(l, NULL))
+        uv_close((uv_handle_t *)&l->tcp, on_deaf); /* and again */
+    else
+        l->deaf = false;
+}
+
 enum err host_listen(struct host *h, struct bytes multiaddr, struct error *err)
 {
     struct multiaddr_target t;
@@ -82,6 +118,7 @@ enum err host_listen(struct host *h, struct bytes multiaddr, struct error *err)
     l->host = h;
     l->address = (struct host_address){ .ip6 = t.host == MULTIADDR_IP6, .port = t.port };
     memcpy(l->address.ip, t.value.data, t.value.size);
+    timer_init(&l->again, h->loop, on_again, "listen again");
     uv_tcp_init(loop_uv(h->loop), &l->tcp);
     l->tcp.data = l;
     h->handles++;
@@ -102,8 +139,15 @@ const struct host_address *listener_address(const struct listener *l)
 
 void listeners_close(struct host *h)
 {
-    for (uint32_t i = 0; i < h->listeners_count; i++)
-        uv_close((uv_handle_t *)&h->listeners[i]->tcp, on_listener_closed);
+    for (uint32_t i = 0; i < h->listeners_count; i++) {
+        struct listener *l = h->listeners[i];
+        bool waits = timer_is_set(&l->again);
+        timer_set(&l->again, 0);
+        if (waits)
+            on_listener_closed((uv_handle_t *)&l->tcp);
+        else if (!uv_is_closing((uv_handle_t *)&l->tcp))
+            uv_close((uv_handle_t *)&l->tcp, on_listener_closed);
+    }
     h->listeners_count = 0;
     timer_set(&h->accept_again, 0);
 }

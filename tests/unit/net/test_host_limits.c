@@ -8,7 +8,10 @@
 #include "net/frame.h"
 #include "net/host_state.h"
 
+#include <errno.h>
+
 #include <arpa/inet.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -336,4 +339,84 @@ TEST(an_identify_message_that_is_too_long)
 TEST(an_identify_in_too_many_messages)
 {
     identify_of_an_odd_peer(LIMIT_P2P_IDENTIFY_MESSAGES + 1, 500, LIMIT_ID_P2P_IDENTIFY_MESSAGES);
+}
+
+static void descriptors_max(rlim_t most)
+{
+    struct rlimit now;
+    check(getrlimit(RLIMIT_NOFILE, &now) == 0, "getrlimit");
+    now.rlim_cur = MIN(most, now.rlim_max);
+    check(setrlimit(RLIMIT_NOFILE, &now) == 0, "setrlimit");
+}
+
+static rlim_t descriptors_now(void)
+{
+    struct rlimit now;
+    check(getrlimit(RLIMIT_NOFILE, &now) == 0, "getrlimit");
+    return now.rlim_cur;
+}
+
+/* Calls on a socket that was made while there were descriptors; true: it was turned away. */
+static bool turned_away(struct hosts *b, struct bytes at, int fd)
+{
+    struct multiaddr_target t;
+    check(multiaddr_target(at, &t), "target");
+    struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(t.port) };
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    check(connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0, "connects");
+    hosts_wait(b, 50);
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT);
+    close(fd);
+    return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
+/* A descriptor is kept to turn away who calls. When it is gone too, the listener closes for a while
+ * and is there again. */
+TEST(without_descriptors)
+{
+    static struct hosts b;
+    static struct hosts_dial d;
+    uint8_t buf[64];
+    struct bytes at;
+    make(&b, 3, &(struct host_options){ .allow_private = true }, buf, &at);
+    int64_t refused = metric_get_by(METRIC_p2p_refused_total, REFUSED_DESCRIPTORS);
+    rlim_t before = descriptors_now();
+    int first = socket(AF_INET, SOCK_STREAM, 0), second = socket(AF_INET, SOCK_STREAM, 0);
+    int next = dup(first);
+    close(next);
+    descriptors_max((rlim_t)next);
+    check(turned_away(&b, at, first), "by the spare one");
+    check(metric_get_by(METRIC_p2p_refused_total, REFUSED_DESCRIPTORS) == refused, "which is left");
+    descriptors_max(0);
+    check(turned_away(&b, at, second), "with the listener");
+    check(metric_get_by(METRIC_p2p_refused_total, REFUSED_DESCRIPTORS) == refused + 1, "once");
+    hosts_clock(&b, LIMIT_P2P_DEAF_MS);
+    hosts_wait(&b, 50);
+    descriptors_max(before);
+    check(hosts_dial(&b, 1, &d, NULL, at) == ERR_UNREACHABLE, "it could not be bound yet");
+    hosts_clock(&b, LIMIT_P2P_DEAF_MS);
+    hosts_wait(&b, 50);
+    check(hosts_dial(&b, 2, &d, NULL, at) == ERR_OK, d.text);
+    hosts_end(&b);
+}
+
+TEST(closed_while_it_is_without_descriptors)
+{
+    static struct hosts b;
+    uint8_t buf[64];
+    struct bytes at;
+    for (uint32_t ms = 0; ms <= 50; ms += 50) {
+        make(&b, 1, &(struct host_options){ .allow_private = true }, buf, &at);
+        rlim_t before = descriptors_now();
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        descriptors_max(0);
+        check(turned_away(&b, at, fd), "with the listener");
+        if (ms > 0) { /* in the middle of another try */
+            hosts_clock(&b, LIMIT_P2P_DEAF_MS);
+            hosts_wait(&b, ms);
+        }
+        descriptors_max(before);
+        hosts_end(&b);
+    }
 }
