@@ -31,5 +31,6 @@ check-hostile-run: $(BUILD)/soak/p2p_hostile
 
 soak::
 	$(MAKE) check-hostile HOSTILE_SECONDS=100
+	$(BUILD)/soak/p2p_hostile 100 1024 /ip6/::1
 	$(MAKE) check-churn CHURN_CONNECTS=10016 CHURN_STREAMS=1000000 CHURN_IDLE_SECONDS=50
 soak-tenth:: check-hostile check-churn

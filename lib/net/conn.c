@@ -7,6 +7,10 @@
 #include <time.h>
 #include <uv.h>
 
+/* Each record and frame costs the same whatever is in it. Who sends many small ones is read by less
+ * at a time, so that one read stays short. */
+enum { RECORDS_MANY = 64, RECORD_WORTH_BYTES = 1 * KiB, READ_SMALL_BYTES = 16 * KiB };
+
 /* Behind conn.socket_. data of the handle and of both requests is the connection. */
 struct socket {
     uv_tcp_t tcp;
@@ -198,17 +202,28 @@ static bool drained(const struct conn *c)
     return c->draining && !c->writing_ && c->mux.streams_in + c->mux.streams_out == 0;
 }
 
+static uint64_t clock_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
 static void on_flush(struct deferred *d)
 {
     struct conn *c = container_of(d, struct conn, flush_);
     int records = 0;
     if (c->state != CONN_OPEN || c->writing_)
         return;
-    while (records < LIMIT_P2P_RECORDS_PER_TURN && record_out(c))
-        records++;
+    uint64_t until_ns = clock_ns() + LIMIT_P2P_FLUSH_NS;
+    bool more = true;
+    while (more && records < LIMIT_P2P_RECORDS_PER_TURN && clock_ns() < until_ns) {
+        more = record_out(c);
+        records += more;
+    }
     if (c->state != CONN_OPEN || c->writing_)
         return;
-    if (records == LIMIT_P2P_RECORDS_PER_TURN)
+    if (more)
         conn_flush_soon(c);
     else if (c->block_ && c->block_plain_ == 0)
         conn_block_free(c);
@@ -377,6 +392,28 @@ static size_t security_feed(struct conn *c, struct bytes in)
     return used;
 }
 
+/* A handshake is by far the dearest thing a stranger can ask for: what goes beyond so many messages
+ * of it waits in the kernel until the loop has looked at everybody else. */
+static void on_turn(struct deferred *d)
+{
+    struct host *h = container_of(d, struct host, turn);
+    h->handshakes = 0;
+    while (!list_empty(&h->hasty))
+        conn_read_again(container_of(list_pop(&h->hasty), struct conn, thirsty_));
+}
+
+static void turn_count(struct host *h)
+{
+    h->handshakes++;
+    if (!deferred_pending(&h->turn))
+        loop_defer_named(h->loop, &h->turn, on_turn, "handshakes");
+}
+
+static bool has_turn(const struct conn *c)
+{
+    return !c->upgrade || LIMIT_CHECK(P2P_HANDSHAKES_PER_TURN, c->host->handshakes + 1);
+}
+
 static size_t noise_feed(struct conn *c, struct bytes in)
 {
     struct conn_upgrade *u = c->upgrade;
@@ -394,6 +431,7 @@ static size_t noise_feed(struct conn *c, struct bytes in)
     }
     if (size == 0 || u->have < size)
         return n;
+    turn_count(c->host);
     enum err rc =
         noise_read(&u->noise, u->message + NOISE_LENGTH_BYTES, u->have - NOISE_LENGTH_BYTES, &err);
     u->have = 0;
@@ -454,6 +492,7 @@ static void partial_keep(struct conn *c, struct bytes tail)
 
 static void bytes_in(struct conn *c, uint8_t *data, size_t size)
 {
+    size_t all = size, records = 0;
     while (size > 0 && c->state != CONN_CLOSED) {
         size_t n;
         if (c->state == CONN_SELECT_SECURITY) {
@@ -467,6 +506,8 @@ static void bytes_in(struct conn *c, uint8_t *data, size_t size)
                 return;
             }
             record_in(c, data, n);
+            records++;
+            c->small_records_ = records >= RECORDS_MANY && records * RECORD_WORTH_BYTES > all;
         }
         data += n;
         size -= n;
@@ -485,6 +526,7 @@ static void partial_in(struct conn *c, size_t size)
     struct host *h = c->host;
     c->partial_ = NULL; /* closing the connection must not free it while it is read */
     c->partial_have_ = c->partial_room_ = 0;
+    c->small_records_ = c->small_records_ && need < READ_SMALL_BYTES;
     record_in(c, record, need);
     mem_free(h->mem, record);
     conn_partial_give(h, room);
@@ -495,7 +537,9 @@ static void on_alloc(uv_handle_t *handle, size_t suggested UNUSED, uv_buf_t *buf
 {
     struct conn *c = handle->data;
     if (!c->partial_) {
-        *buf = uv_buf_init((char *)c->host->read_buffer, (unsigned)conn_read_room(c->host));
+        size_t room = has_turn(c) ? conn_read_room(c->host) : 0;
+        room = c->small_records_ ? MIN(room, (size_t)READ_SMALL_BYTES) : room;
+        *buf = uv_buf_init((char *)c->host->read_buffer, (unsigned)room);
         return;
     }
     size_t need = noise_frame_size(bytes_of(c->partial_, c->partial_have_));
@@ -509,10 +553,12 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
 {
     struct conn *c = stream->data;
     struct loop *loop = c->host->loop;
-    if (size == UV_ENOBUFS) { /* no input block is free: the bytes wait in the kernel */
+    if (size == UV_ENOBUFS) { /* the bytes wait in the kernel */
         uv_read_stop(stream);
-        list_append(&c->host->thirsty, &c->thirsty_);
-        conn_relieve(c->host);
+        bool hasty = c->upgrade && deferred_pending(&c->host->turn);
+        list_append(hasty ? &c->host->hasty : &c->host->thirsty, &c->thirsty_);
+        if (!hasty) /* no input block is free */
+            conn_relieve(c->host);
         return;
     }
     if (size == 0)
@@ -542,6 +588,11 @@ static void upgrade_start(struct conn *c)
     c->last_read_ms = loop_now_ms(c->host->loop);
     uv_tcp_nodelay(&socket_of(c)->tcp, 1);
     uv_tcp_keepalive(&socket_of(c)->tcp, 1, 60);
+    int kernel = (int)c->host->options.socket_buffer_bytes, same = kernel;
+    if (kernel > 0) { /* if the system refuses, its own sizes are good enough */
+        uv_send_buffer_size((uv_handle_t *)stream_of(c), &kernel);
+        uv_recv_buffer_size((uv_handle_t *)stream_of(c), &same);
+    }
     if (c->inbound) {
         multistream_listen(&c->upgrade->select);
         multistream_put(&w, MULTISTREAM_HEADER);
@@ -678,13 +729,6 @@ struct conn *conn_dial(struct host *h, const struct host_address *to,
     timer_set(&c->timer_,
               address_is_private(to) ? LIMIT_P2P_UPGRADE_PRIVATE_MS : LIMIT_P2P_UPGRADE_OUT_MS);
     return c;
-}
-
-static uint64_t clock_ns(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
 void conn_ping(struct conn *c)

@@ -48,7 +48,8 @@ struct conn {
     _Alignas(16) uint8_t socket_[CONN_SOCKET_BYTES]; /* libuv's part, known to conn.c alone */
     enum conn_state state;
     bool inbound, filling_, writing_, draining, unwanted_;
-    bool admitted_; /* an upgrade began, whose end counts */
+    bool admitted_;      /* an upgrade began, whose end counts */
+    bool small_records_; /* many in its last read */
     struct conn_upgrade *upgrade;
     struct noise_records records;
     struct peer_id remote; /* once OPEN; before that whom we expect, len 0: anybody */

@@ -525,9 +525,11 @@ void conn_streams_bound(struct conn *c)
 {
     struct host *h = c->host;
     struct conn_stream *cs;
-    while (!LIMIT_CHECK(P2P_CONNECTION_RX_BYTES, c->queued_bytes) &&
-           (cs = longest_queue(c, NULL)) != NULL)
+    while (c->queued_bytes > h->options.connection_rx_bytes_max &&
+           (cs = longest_queue(c, NULL)) != NULL) {
+        LIMIT_HIT(P2P_CONNECTION_RX_BYTES);
         stream_fail(&cs->s, ERR_LIMIT, YAMUX_RESET_LIMIT);
+    }
     /* Queues may be short and many: one that is dropped need not be enough. */
     while (h->queued_bytes > h->options.rx_bytes_max && (cs = longest_of_all(h)) != NULL)
         stream_fail(&cs->s, ERR_LIMIT, YAMUX_RESET_LIMIT);

@@ -17,6 +17,8 @@ enum err host_create(struct host **out, const struct host_options *options, stru
     h->mem = options->mem;
     struct host_options *o = &h->options;
     o->connections_max = o->connections_max ? o->connections_max : LIMIT_P2P_CONNECTIONS;
+    if (o->connection_rx_bytes_max == 0)
+        o->connection_rx_bytes_max = LIMIT_P2P_CONNECTION_RX_BYTES;
     o->rx_bytes_max = o->rx_bytes_max ? o->rx_bytes_max : share * 3 / 10;
     o->rx_pool_bytes = MAX(o->rx_pool_bytes ? o->rx_pool_bytes : share / 10, 2 * CONN_BLOCK_BYTES);
     o->tx_pool_bytes = MAX(o->tx_pool_bytes ? o->tx_pool_bytes : share / 10, 2 * CONN_BLOCK_BYTES);
@@ -24,6 +26,7 @@ enum err host_create(struct host **out, const struct host_options *options, stru
     list_init(&h->jobs);
     list_init(&h->starved);
     list_init(&h->thirsty);
+    list_init(&h->hasty);
     list_init(&h->watchers);
     timer_init(&h->drain, h->loop, on_drained, "host drain");
     timer_init(&h->tick, h->loop, host_tick, "host");
@@ -61,6 +64,7 @@ void host_destroy(struct host *h)
     if (!h)
         return;
     assert(h->handles == 0 && list_empty(&h->conns) && list_empty(&h->jobs));
+    loop_defer_cancel(&h->turn);
     resolver_destroy(h->resolver);
     marks_destroy(h->callers);
     marks_destroy(h->failures);

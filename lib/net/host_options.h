@@ -29,6 +29,8 @@ struct host_options {
     const char *dns_servers;            /* "192.0.2.1:53,…"; NULL: those of the system */
     uint32_t connections_max;           /* 0: LIMIT_P2P_CONNECTIONS */
     uint32_t stream_window_bytes;       /* what a peer may send on one stream; 0: 256 KiB */
+    uint32_t connection_rx_bytes_max;   /* received and not taken, of one; 0: 1 MiB */
+    uint32_t socket_buffer_bytes;       /* of the kernel, each way; 0: as the system has it */
     uint64_t rx_bytes_max;              /* received and not taken, over all; 0: 30 % of the share */
     uint64_t rx_pool_bytes, tx_pool_bytes; /* 0: 10 % of the share each */
 };

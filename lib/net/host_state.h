@@ -43,6 +43,9 @@ struct host {
     uint32_t announce_count;
     struct list conns, jobs;
     struct list starved, thirsty; /* connections that wait for a block to write, to read */
+    struct list hasty;            /* half open ones that wait for the next turn */
+    struct deferred turn;         /* set while handshakes > 0 */
+    uint32_t handshakes;          /* messages of them in this turn */
     uint32_t conns_count, half_open, streams_in, handles;
     uint32_t streams_ending; /* over, but their handlers have not heard: in no other count */
     uint64_t queued_bytes, rx_pool_used, tx_pool_used;

@@ -212,7 +212,14 @@ enum err p2p_part_start(struct node *n, struct error *err)
                                           .identity = &p->identity,
                                           .agent = AGENT,
                                           .allow_private = c->allow_private_cidrs,
-                                          .stream_window_bytes = (uint32_t)c->p2p_stream_window };
+                                          .stream_window_bytes = (uint32_t)c->p2p_stream_window,
+                                          .connection_rx_bytes_max = (uint32_t)c->p2p_conn_rx_max,
+                                          .socket_buffer_bytes = (uint32_t)c->p2p_socket_buffer,
+                                          .rx_bytes_max = c->p2p_rx_max,
+                                          .rx_pool_bytes = c->p2p_rx_pool,
+                                          .tx_pool_bytes = c->p2p_tx_pool };
+    if (!rc && c->p2p_rx_max > 0 && c->p2p_rx_max < LIMIT_YAMUX_WINDOW_BYTES)
+        rc = error_set(err, ERR_CONFIG, "p2p-rx-max is less than one stream's window of 256 KiB");
     rc = rc ? rc : host_create(&p->host, &options, err);
     if (!n->offline)
         rc = rc ? rc : each_address(p, &c->p2p_addr, host_listen, err);

@@ -209,7 +209,7 @@ TEST(streams_in_all)
     hosts_end(&b);
 }
 
-TEST(bytes_that_one_connection_leaves_untaken)
+static void leave_untaken(const struct host_options *o, uint64_t most)
 {
     enum { STREAMS = 8 };
     static struct hosts b;
@@ -217,7 +217,7 @@ TEST(bytes_that_one_connection_leaves_untaken)
     static struct sender x[STREAMS];
     uint8_t buf[64];
     struct bytes at;
-    make(&b, 2, &(struct host_options){ .allow_private = true }, buf, &at);
+    make(&b, 2, o, buf, &at);
     check(hosts_dial(&b, 1, &d, NULL, at) == ERR_OK, d.text);
     uint64_t hits = limit_hits(LIMIT_ID_P2P_CONNECTION_RX_BYTES);
     struct conn *c = host_conn_to(b.hosts[1], &b.ids[0].id);
@@ -233,10 +233,37 @@ TEST(bytes_that_one_connection_leaves_untaken)
         reset += x[i].closed;
     check(limit_hits(LIMIT_ID_P2P_CONNECTION_RX_BYTES) > hits && reset > 0,
           "the longest are reset");
-    check(b.hosts[0]->queued_bytes <= LIMIT_P2P_CONNECTION_RX_BYTES, "no more is held");
+    check(b.hosts[0]->queued_bytes <= most, "no more is held");
     host_metrics(b.hosts[0]);
     check(metric_get(METRIC_p2p_queued_bytes) == (int64_t)b.hosts[0]->queued_bytes, "shown");
     check(host_connected(b.hosts[0], &b.ids[1].id), "the connection stays");
+    hosts_end(&b);
+}
+
+TEST(bytes_that_one_connection_leaves_untaken)
+{
+    leave_untaken(&(struct host_options){ .allow_private = true }, LIMIT_P2P_CONNECTION_RX_BYTES);
+    leave_untaken(
+        &(struct host_options){ .allow_private = true, .connection_rx_bytes_max = 300 * KiB },
+        300 * KiB);
+}
+
+TEST(buffers_of_the_kernel)
+{
+    static struct hosts b;
+    static struct hosts_dial d;
+    uint8_t buf[64];
+    struct bytes at;
+    make(&b, 2, &(struct host_options){ .allow_private = true, .socket_buffer_bytes = 48 * KiB },
+         buf, &at);
+    check(hosts_dial(&b, 1, &d, NULL, at) == ERR_OK, d.text);
+    for (int i = 0; i < 2; i++) {
+        struct conn *c = host_conn_to(b.hosts[i], &b.ids[1 - i].id);
+        int out = 0, in = 0;
+        uv_send_buffer_size((uv_handle_t *)c->socket_, &out);
+        uv_recv_buffer_size((uv_handle_t *)c->socket_, &in);
+        check(out == 2 * 48 * KiB && in == 2 * 48 * KiB, "Linux counts its own part too");
+    }
     hosts_end(&b);
 }
 
@@ -419,4 +446,73 @@ TEST(closed_while_it_is_without_descriptors)
         descriptors_max(before);
         hosts_end(&b);
     }
+}
+
+/* Each has said all that it can before the host answers, and wants a handshake. */
+TEST(handshakes_in_one_turn)
+{
+    enum { STRANGERS = 3 * LIMIT_P2P_HANDSHAKES_PER_TURN };
+    static const uint8_t said[] = "\x13/multistream/1.0.0\n\x07/noise\n\0\x20"
+                                  "any thirty-two bytes are a point";
+    static struct hosts b;
+    uint8_t buf[64], answer[512];
+    struct bytes at;
+    int fds[STRANGERS];
+    make(&b, 1, &(struct host_options){ .allow_private = true }, buf, &at);
+    uint64_t hits = limit_hits(LIMIT_ID_P2P_HANDSHAKES_PER_TURN);
+    for (size_t i = 0; i < STRANGERS; i++) {
+        fds[i] = stranger(at);
+        check(write(fds[i], said, sizeof(said) - 1) == (ssize_t)sizeof(said) - 1, "says it all");
+    }
+    hosts_wait(&b, 100);
+    check(limit_hits(LIMIT_ID_P2P_HANDSHAKES_PER_TURN) > hits, "some had to wait");
+    for (size_t i = 0; i < STRANGERS; i++) {
+        ssize_t n = recv(fds[i], answer, sizeof(answer), MSG_DONTWAIT);
+        check(n > 28 + 2 + 32 + 48, "and all have been answered");
+        close(fds[i]);
+    }
+    hosts_end(&b);
+}
+
+/* Credit for a stream that is not there, in a record each. */
+static size_t small_records(struct conn *c, uint8_t *out, size_t size)
+{
+    static const uint8_t credit[12] = { 0, 1, 0, 0, 0, 0, 0x7f, 1, 0, 0, 0, 1 };
+    enum { EACH = NOISE_LENGTH_BYTES + sizeof(credit) + AEAD_TAG_BYTES };
+    size_t n = 0;
+    for (; n + EACH <= size; n += EACH) {
+        memcpy(out + n + NOISE_LENGTH_BYTES, credit, sizeof(credit));
+        check(noise_seal(&c->records, out + n, sizeof(credit)) == EACH, "sealed");
+    }
+    return n;
+}
+
+TEST(small_records_are_read_by_less_at_a_time)
+{
+    static struct hosts b;
+    static struct hosts_dial d;
+    static struct sender x;
+    static uint8_t records[64 * KiB];
+    uint8_t buf[64];
+    struct bytes at;
+    int fd;
+    make(&b, 2, &(struct host_options){ .allow_private = true }, buf, &at);
+    check(hosts_dial(&b, 1, &d, NULL, at) == ERR_OK, d.text);
+    hosts_wait(&b, 50);
+    struct conn *ours = host_conn_to(b.hosts[1], &b.ids[0].id);
+    struct conn *theirs = host_conn_to(b.hosts[0], &b.ids[1].id);
+    check(!theirs->small_records_, "not by itself");
+    check(uv_fileno((uv_handle_t *)ours->socket_, &fd) == 0, "socket");
+    size_t n = small_records(ours, records, sizeof(records));
+    check(send(fd, records, n, 0) == (ssize_t)n, "sent");
+    hosts_wait(&b, 50);
+    check(theirs->small_records_, "noticed");
+    check(theirs->state == CONN_OPEN, "and no offence");
+    open_start(&b, 1, ours, &x);
+    while (!x.done)
+        hosts_run(&b, "an answer");
+    stream_want_write(x.s);
+    hosts_wait(&b, 50);
+    check(!theirs->small_records_, "large ones are read at once again");
+    hosts_end(&b);
 }
