@@ -76,6 +76,8 @@ static enum err start(struct admin_session *s, struct backup_command *c, struct 
         .dir = s->argv[0],
         .slab_dir = node_reserve(n) ? slabs : NULL,
         .reserve = node_reserve(n),
+        .data_dir = n->started->data_dir,
+        .identity = datadir_identity,
         .progress = on_progress,
         .done = on_done,
         .ctx = c,

@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+const char *const datadir_identity[] = { DATADIR_P2P_KEY, DATADIR_SWARM_KEY, DATADIR_SWARM_NONCE,
+                                         NULL };
+
 /* Parents are made as any program would; the directory itself is ours alone. */
 static enum err make_directories(const char *path, struct error *err)
 {

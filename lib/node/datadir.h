@@ -10,6 +10,12 @@
 
 #include "base/error.h"
 
+#define DATADIR_P2P_KEY "p2p-key"
+#define DATADIR_SWARM_KEY "swarm-key"
+#define DATADIR_SWARM_NONCE "swarm-nonce"
+/* The files that say who the node is, ended by NULL: a backup has them. */
+extern const char *const datadir_identity[];
+
 struct datadir {
     int fd; /* of the directory, for openat */
     int lock_fd_;

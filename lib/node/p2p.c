@@ -16,7 +16,6 @@
 #include "node/node_state.h"
 #include "node/status.h"
 
-#define KEY_FILE "p2p-key"
 #define AGENT "larder"
 
 struct p2p {
@@ -167,7 +166,7 @@ static enum err identity_load(struct p2p *p, const struct config *c, struct erro
 {
     if (c->p2p_key_file[0])
         return identity_read(c->p2p_key_file, &p->identity, err);
-    return identity_open(p->node->datadir.fd, KEY_FILE, &p->identity, err);
+    return identity_open(p->node->datadir.fd, DATADIR_P2P_KEY, &p->identity, err);
 }
 
 static enum err addresses_tell(struct p2p *p, struct error *err)

@@ -13,9 +13,6 @@
 #include "node/node_stores.h"
 #include "node/swarm_state.h"
 
-#define KEY_FILE "swarm-key"
-#define NONCE_FILE "swarm-nonce"
-
 const struct swarm_identity *node_swarm_identity(struct node *n)
 {
     return n->swarm ? &n->swarm->identity : NULL;
@@ -44,13 +41,13 @@ static enum err nonce_open(int dir_fd, uint8_t out[OVERLAY_NONCE_BYTES], struct 
 {
     struct secret_file file;
     char text[2 * OVERLAY_NONCE_BYTES + 2];
-    enum err rc = secret_file_open(dir_fd, NONCE_FILE, &file, err);
+    enum err rc = secret_file_open(dir_fd, DATADIR_SWARM_NONCE, &file, err);
     if (rc == ERR_NOT_FOUND) {
         error_clear(err);
         secret_random(out, OVERLAY_NONCE_BYTES);
         hex_encode(text, bytes_of(out, OVERLAY_NONCE_BYTES));
         text[sizeof(text) - 2] = '\n';
-        return secret_file_make(dir_fd, NONCE_FILE, bytes_of(text, sizeof(text) - 1), err);
+        return secret_file_make(dir_fd, DATADIR_SWARM_NONCE, bytes_of(text, sizeof(text) - 1), err);
     }
     if (rc)
         return rc;
@@ -58,7 +55,7 @@ static enum err nonce_open(int dir_fd, uint8_t out[OVERLAY_NONCE_BYTES], struct 
     memcpy(text, file.data, size);
     text[size - (size > 0 && text[size - 1] == '\n')] = '\0';
     if (swarm_nonce_parse(out, text, err))
-        return error_wrap(err, ERR_CORRUPT, "%s", NONCE_FILE);
+        return error_wrap(err, ERR_CORRUPT, "%s", DATADIR_SWARM_NONCE);
     return ERR_OK;
 }
 
@@ -67,7 +64,7 @@ enum err swarm_identity_open(struct swarm_identity *id, const struct config *c, 
 {
     uint8_t secret[SIG_SECRET_BYTES], nonce[OVERLAY_NONCE_BYTES];
     enum err rc = c->swarm_key[0] ? ethkey_read(c->swarm_key, secret, err)
-                                  : ethkey_open(dir_fd, KEY_FILE, secret, err);
+                                  : ethkey_open(dir_fd, DATADIR_SWARM_KEY, secret, err);
     if (!rc)
         rc = c->nonce[0] ? swarm_nonce_parse(nonce, c->nonce, err) : nonce_open(dir_fd, nonce, err);
     rc = rc ? rc : swarm_identity_init(id, secret, nonce, c->network_id, err);

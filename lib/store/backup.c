@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "store/backup_bodies.h"
+#include "store/backup_identity.h"
 #include "store/durable.h"
 #include "store/reserve.h"
 #include "store/stores_state.h"
@@ -162,6 +163,27 @@ static void manifest_done(struct work *w, const struct error *err)
     finish(backup_of(w), err);
 }
 
+static enum err identity_run(struct work *w, struct error *err)
+{
+    struct backup *b = backup_of(w);
+    return backup_identity_write(&b->file, b->dir, b->options.data_dir, b->options.identity,
+                                 &b->manifest.entries[b->manifest.count], err);
+}
+
+static void identity_done(struct work *w, const struct error *err)
+{
+    struct backup *b = backup_of(w);
+    const struct backup_entry *e = &b->manifest.entries[b->manifest.count];
+    const struct backup_progress now = { BACKUP_IDENTITY, e->records, e->bytes, true };
+    if (ends_here(b, err))
+        return;
+    if (e->records > 0) {
+        b->manifest.count++;
+        b->options.progress(b->options.ctx, &now);
+    }
+    next(b, manifest_run, manifest_done);
+}
+
 static bool at_bodies(const struct backup *b)
 {
     return b->at == b->options.stores->count;
@@ -261,13 +283,15 @@ static void store_begin(struct backup *b)
     const uint32_t stores = b->options.stores->count;
     if (b->at < stores || (b->at == stores && b->index < stores))
         next(b, file_run, file_done);
+    else if (b->options.identity)
+        next(b, identity_run, identity_done);
     else
         next(b, manifest_run, manifest_done);
 }
 
 enum err backup_start(struct backup **out, const struct backup_options *options, struct error *err)
 {
-    assert(options->stores->count < BACKUP_ENTRIES_MAX && options->done && options->progress);
+    assert(options->stores->count + 1 < BACKUP_ENTRIES_MAX && options->done && options->progress);
     if (options->stores->backup_runs)
         return error_set(err, ERR_LIMIT, "a backup is running already");
     if (strlen(options->dir) >= LIMIT_BACKUP_PATH_BYTES ||

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "store/backup_bodies.h"
+#include "store/backup_identity.h"
 #include "store/statestore.h"
 
 struct restore {
@@ -44,6 +45,23 @@ static bool is_bodies(const struct backup_entry *e)
     return !strcmp(e->store, BACKUP_BODIES);
 }
 
+static bool is_identity(const struct backup_entry *e)
+{
+    return !strcmp(e->store, BACKUP_IDENTITY);
+}
+
+/* Has it a place here? */
+static enum err check_known(const struct restore *r, const struct backup_entry *e,
+                            struct error *err)
+{
+    if (r->o->identity && is_identity(e))
+        return backup_identity_check(r->o->data_dir, r->o->identity, err);
+    if (row_of(r->o, e->store) || (r->o->slab_dir && is_bodies(e)))
+        return ERR_OK;
+    return error_set(err, ERR_FOREIGN, "the backup has a store '%s' that this program lacks",
+                     e->store);
+}
+
 static enum err check_target(const struct restore *r, struct error *err)
 {
     char path[PATH_MAX];
@@ -56,13 +74,10 @@ static enum err check_target(const struct restore *r, struct error *err)
     if (r->o->slab_dir && slab_dir_is_used(r->o->slab_dir))
         return error_set(err, ERR_REFUSED, "%s has slabs already; restore into an empty folder",
                          r->o->data_dir);
-    for (uint32_t i = 0; i < r->manifest.count; i++)
-        if (!row_of(r->o, r->manifest.entries[i].store) &&
-            !(r->o->slab_dir && is_bodies(&r->manifest.entries[i])))
-            return error_set(err, ERR_FOREIGN,
-                             "the backup has a store '%s' that this program lacks",
-                             r->manifest.entries[i].store);
-    return ERR_OK;
+    enum err rc = ERR_OK;
+    for (uint32_t i = 0; !rc && i < r->manifest.count; i++)
+        rc = check_known(r, &r->manifest.entries[i], err);
+    return rc;
 }
 
 static enum err open_entry(struct restore *r, const struct backup_entry *e, struct error *err)
@@ -164,12 +179,32 @@ static enum err load_bodies(struct restore *r, const struct backup_entry *e, str
     return rc;
 }
 
+static enum err load_identity(struct restore *r, const struct backup_entry *e, struct error *err)
+{
+    struct bytes key, value;
+    bool more = true;
+    enum err rc = open_entry(r, e, err);
+    while (!rc) {
+        rc = backup_file_next(&r->file, r->record, &key, &value, &more, err);
+        if (rc || !more)
+            break;
+        rc = backup_identity_put(r->o->data_dir, r->o->identity, key, value, err);
+    }
+    backup_file_close(&r->file);
+    explicit_bzero(r->record, sizeof(r->record));
+    return rc;
+}
+
 static void remove_entries(const struct restore *r, uint32_t count)
 {
     char path[PATH_MAX];
     for (uint32_t i = 0; i < count; i++) {
         if (is_bodies(&r->manifest.entries[i])) {
             slab_dir_remove(r->o->slab_dir);
+            continue;
+        }
+        if (is_identity(&r->manifest.entries[i])) {
+            backup_identity_remove(r->o->data_dir, r->o->identity);
             continue;
         }
         snprintf(path, sizeof(path), "%s/%s", r->o->data_dir, r->manifest.entries[i].store);
@@ -188,7 +223,9 @@ static enum err run(struct restore *r, struct error *err)
         rc = check_entry(r, &r->manifest.entries[i], err);
     for (uint32_t i = 0; !rc && i < r->manifest.count; i++) {
         const struct backup_entry *e = &r->manifest.entries[i];
-        rc = is_bodies(e) ? load_bodies(r, e, err) : load_entry(r, e, err);
+        rc = is_bodies(e)     ? load_bodies(r, e, err)
+             : is_identity(e) ? load_identity(r, e, err)
+                              : load_entry(r, e, err);
         if (rc)
             remove_entries(r, i + 1);
         else

@@ -1,7 +1,7 @@
 /* lib/store/restore.h
  *
  * Puts a backup into a data directory that has no stores yet. Every file of the backup is checked
- * against the manifest before the first byte is written; after an error no store is left behind.
+ * against the manifest before the first byte is written; after an error nothing is left behind.
  * Thread: an offline command, which holds the lock of the data directory; it blocks.
  * Errors: ERR_REFUSED (there are stores already), ERR_CORRUPT, ERR_FOREIGN, ERR_IO, ERR_DISK_FULL,
  *         ERR_BUDGET.
@@ -13,7 +13,8 @@
 
 struct restore_options {
     const char *backup_dir, *data_dir;
-    const char *slab_dir; /* where the bodies of the reserve go; NULL: there is no reserve */
+    const char *slab_dir;        /* where the bodies of the reserve go; NULL: there is no reserve */
+    const char *const *identity; /* files a backup may bring, ended by NULL; NULL: none */
     const struct store_row *rows;
     uint32_t count;
     struct mem_owner *mem;

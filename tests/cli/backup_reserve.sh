@@ -13,7 +13,7 @@ swarm=(--swarm --batches="$scratch/batches.json")
 mkdir tree
 cp "$root"/lib/store/*.c tree
 
-start one "${swarm[@]}"
+start one "${swarm[@]}" --p2p-addr=/ip4/127.0.0.1/tcp/0
 ok "a node with a reserve" wait_for "$scratch/one.log" " ready "
 run reserve upload "$scratch/tree" --batch "$batch" --stamp-key stamp.key --data-dir="$scratch/one"
 is "a folder goes in" "$code" 0
@@ -28,12 +28,16 @@ kill -TERM "$pid"
 ended "$pid"
 run backup "$scratch/offline" --data-dir="$scratch/one" # no word of swarm: what is there counts
 is "a backup without a node" "$code $err" "0 "
+is "with keys for nobody else" "$(stat -c %a "$scratch/offline/identity.records")" 600
 ok "has the same bodies" cmp "$scratch/online/reserve-bodies.records" "$scratch/offline/reserve-bodies.records"
 
 for copy in online offline; do
     run restore "$scratch/$copy" --data-dir="$scratch/from-$copy"
     is "restored from $copy" "$code $err" "0 "
-    cp one/swarm-key one/swarm-nonce "from-$copy"
+    for key in p2p-key swarm-key swarm-nonce; do
+        ok "with the same $key" cmp "one/$key" "from-$copy/$key"
+        is "for nobody else" "$(stat -c %a "from-$copy/$key")" 600
+    done
     start "from-$copy" "${swarm[@]}"
     ok "the copy starts" wait_for "$scratch/from-$copy.log" " ready "
     run reserve list --data-dir="$scratch/from-$copy"
