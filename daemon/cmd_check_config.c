@@ -5,6 +5,7 @@
 #include "node/batches_check.h"
 #include "node/node_stores.h"
 #include "node/plan.h"
+#include "node/swarm.h"
 
 static const char *source_name(enum option_source source)
 {
@@ -112,7 +113,7 @@ int cmd_check_config(struct cli *cli)
     print_given(&config);
     uint32_t batches = 0;
     if (check_plans(&config, &err) || plan_values_check(&config, &err) ||
-        batches_check(&config, &batches, &err)) {
+        batches_check(&config, &batches, &err) || swarm_identity_check(&config, &err)) {
         fflush(stdout);
         return cli_fail(&err);
     }

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "core/config.h"
+#include "node/plan.h"
 #include "store/batches.h"
 
 static enum err feed_all(struct batches_loader *l, FILE *f, struct error *err)
@@ -41,11 +42,16 @@ enum err batches_check(const struct config *c, uint32_t *count, struct error *er
     if (!c->swarm || !c->batches[0])
         return ERR_OK;
     FILE *f = fopen(c->batches, "re");
-    if (!f)
-        return error_errno(err, ERR_CONFIG, errno, "batches: opening %s", c->batches);
+    if (!f) {
+        error_errno(err, ERR_CONFIG, errno, "opening %s", c->batches);
+        return plan_value_wrong(c, OPTION_ID_batches, err);
+    }
     enum err rc = mem_plan_create(&plan, 1 * GiB, &row, 1, err);
     rc = rc ? rc : check_file(mem_plan_find(plan, row.name), f, count, err);
     mem_plan_destroy(plan);
     fclose(f);
-    return rc ? error_wrap(err, ERR_CONFIG, "%s", c->batches) : ERR_OK;
+    if (!rc)
+        return ERR_OK;
+    error_wrap(err, ERR_CONFIG, "%s", c->batches);
+    return plan_value_wrong(c, OPTION_ID_batches, err);
 }

@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "codec/curve.h"
 #include "codec/multiaddr.h"
+#include "net/ethkey.h"
 #include "store/stores_rows.h"
 #include "swarm/identity.h"
 
@@ -83,15 +85,24 @@ enum err plan_descriptors_raise(uint64_t needed, struct error *err)
     return ERR_OK;
 }
 
-static enum err check_addresses(const struct option_list *list, struct error *err)
+static enum err check_address(const char *text, bool called, struct error *err)
 {
-    for (uint32_t i = 0; i < list->count; i++) {
-        uint8_t buf[LIMIT_MULTIADDR_BYTES];
-        struct writer w = writer_of(buf, sizeof(buf));
-        if (multiaddr_from_text(list->items[i], strlen(list->items[i]), &w, err))
-            return error_wrap(err, ERR_CONFIG, "%s", list->items[i]);
-    }
-    return ERR_OK;
+    uint8_t buf[LIMIT_MULTIADDR_BYTES];
+    struct multiaddr_target target;
+    struct writer w = writer_of(buf, sizeof(buf));
+    enum err rc = multiaddr_from_text(text, strlen(text), &w, err);
+    if (!rc && called && !multiaddr_target(bytes_of(buf, writer_used(&w)), &target))
+        rc = error_set(err, ERR_CONFIG, "only TCP addresses and dnsaddr can be called");
+    return rc ? error_wrap(err, ERR_CONFIG, "%s", text) : ERR_OK;
+}
+
+/* called: we dial them, so that they must be of a kind we can dial. */
+static enum err check_addresses(const struct option_list *list, bool called, struct error *err)
+{
+    enum err rc = ERR_OK;
+    for (uint32_t i = 0; i < list->count && !rc; i++)
+        rc = check_address(list->items[i], called, err);
+    return rc;
 }
 
 /* Not waiting for a pipe's other end, and not reading: what is in it is its reader's affair. */
@@ -109,34 +120,60 @@ static enum err check_file(const char *path, struct error *err)
     return rc;
 }
 
-/* Which option is wrong is a part of the sentence. */
-static enum err check_swarm(const struct config *c, struct error *err)
+static enum err check_swarm_key(const char *path, struct error *err)
+{
+    uint8_t secret[SIG_SECRET_BYTES];
+    enum err rc = ethkey_read(path, secret, err);
+    secret_wipe(secret, sizeof(secret));
+    return rc;
+}
+
+static enum err check_swarm_row(const struct config *c, uint32_t id, struct error *err)
 {
     uint8_t nonce[OVERLAY_NONCE_BYTES];
-    if (!config_section_on(c, OPTION_ID_SECTION_swarm))
-        return ERR_OK;
-    if (c->nonce[0] && swarm_nonce_parse(nonce, c->nonce, err))
-        return error_wrap(err, ERR_CONFIG, "nonce");
-    if (c->batches[0] && check_file(c->batches, err))
-        return error_wrap(err, ERR_CONFIG, "batches");
+    if (id == OPTION_ID_nonce && c->nonce[0])
+        return swarm_nonce_parse(nonce, c->nonce, err);
+    if (id == OPTION_ID_batches && c->batches[0])
+        return check_file(c->batches, err);
+    if (id == OPTION_ID_swarm_key && c->swarm_key[0])
+        return check_swarm_key(c->swarm_key, err);
+    if (id == OPTION_ID_welcome_message && strlen(c->welcome_message) > LIMIT_SWARM_WELCOME_BYTES)
+        return error_set(err, ERR_CONFIG, "it has %zu bytes, peers take %d",
+                         strlen(c->welcome_message), LIMIT_SWARM_WELCOME_BYTES);
     return ERR_OK;
+}
+
+static enum err check_row(const struct config *c, uint32_t id, struct error *err)
+{
+    const struct option_row *row = &config_rows[id];
+    const uint8_t *field = (const uint8_t *)c + row->offset;
+    enum err rc = ERR_OK;
+    if (row->kind == OPTION_KIND_LIST && row->type == OPTION_TYPE_MULTIADDR)
+        rc = check_addresses((const struct option_list *)field,
+                             id == OPTION_ID_peers || id == OPTION_ID_bootnode, err);
+    else if (row->type == OPTION_TYPE_SECRET_FILE && **(const char *const *)field)
+        rc = check_file(*(const char *const *)field, err);
+    return rc ? rc : check_swarm_row(c, id, err);
+}
+
+/* Which option is wrong, and where it stands, are a part of the sentence. */
+enum err plan_value_wrong(const struct config *c, uint32_t id, struct error *err)
+{
+    const struct option_given *given = &c->given_[id];
+    error_wrap(err, ERR_CONFIG, "%s", option_name(&config_rows[id]).text);
+    if (given->source == OPTION_FILE && c->file)
+        error_wrap(err, ERR_CONFIG, "%s:%u", c->file, given->line);
+    return ERR_CONFIG;
 }
 
 enum err plan_values_check(const struct config *c, struct error *err)
 {
     bool on = true; /* the section that the row stands in */
     for (uint32_t i = 0; i < OPTION_ID_COUNT; i++) {
-        const struct option_row *row = &config_rows[i];
-        const uint8_t *field = (const uint8_t *)c + row->offset;
-        enum err rc = ERR_OK;
-        if (row->kind == OPTION_KIND_SECTION)
+        if (config_rows[i].kind == OPTION_KIND_SECTION)
             on = config_section_on(c, i);
-        else if (on && row->kind == OPTION_KIND_LIST && row->type == OPTION_TYPE_MULTIADDR)
-            rc = check_addresses((const struct option_list *)field, err);
-        else if (on && row->type == OPTION_TYPE_SECRET_FILE && **(const char *const *)field)
-            rc = check_file(*(const char *const *)field, err);
-        if (rc)
-            return error_wrap(err, ERR_CONFIG, "%s", option_name(row).text);
+        else if (on && check_row(c, i, err))
+            return plan_value_wrong(c, i, err);
     }
-    return check_swarm(c, err);
+    return ERR_OK;
 }

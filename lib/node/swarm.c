@@ -1,6 +1,8 @@
 #include "node/swarm.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/hex.h"
 #include "base/mem.h"
@@ -70,6 +72,23 @@ enum err swarm_identity_open(struct swarm_identity *id, const struct config *c, 
     rc = rc ? rc : swarm_identity_init(id, secret, nonce, c->network_id, err);
     secret_wipe(secret, sizeof(secret));
     return rc;
+}
+
+/* What is there is read, and nothing is made. */
+enum err swarm_identity_check(const struct config *c, struct error *err)
+{
+    uint8_t secret[SIG_SECRET_BYTES] = { 0 }, nonce[OVERLAY_NONCE_BYTES];
+    enum err rc = ERR_OK;
+    int dir_fd = c->swarm ? open(c->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (dir_fd < 0) /* the first start makes it */
+        return ERR_OK;
+    if (!c->swarm_key[0] && !faccessat(dir_fd, DATADIR_SWARM_KEY, F_OK, 0))
+        rc = ethkey_open(dir_fd, DATADIR_SWARM_KEY, secret, err);
+    if (!rc && !c->nonce[0] && !faccessat(dir_fd, DATADIR_SWARM_NONCE, F_OK, 0))
+        rc = nonce_open(dir_fd, nonce, err);
+    secret_wipe(secret, sizeof(secret));
+    close(dir_fd);
+    return rc ? error_wrap(err, ERR_CONFIG, "%s", c->data_dir) : ERR_OK;
 }
 
 static enum err tell(struct swarm *s, struct error *err)

@@ -31,6 +31,8 @@ struct batches *node_batches(struct node *n);
  * before the loop runs. */
 enum err swarm_identity_open(struct swarm_identity *id, const struct config *c, int dir_fd,
                              struct error *err);
+/* For check-config: what of it is in the data directory already can be used. Makes nothing. */
+enum err swarm_identity_check(const struct config *c, struct error *err);
 
 /* Offline commands alone, before the node runs: open the reserve for a repair. */
 void node_swarm_repair(struct node *n);

@@ -30,11 +30,7 @@ enum err swarm_net_memory_start(struct node *n, struct error *err)
     s->identity.swarm = id;
     s->identity.full_node = n->started->full_node;
     s->identity.welcome = n->started->welcome_message;
-    enum err rc = ERR_OK;
-    if (strlen(s->identity.welcome) > LIMIT_SWARM_WELCOME_BYTES)
-        rc = error_set(err, ERR_CONFIG, "welcome-message: at most %d bytes",
-                       LIMIT_SWARM_WELCOME_BYTES);
-    rc = rc ? rc : topology_create(&s->topology, mem, id->overlay, err);
+    enum err rc = topology_create(&s->topology, mem, id->overlay, err);
     rc = rc ? rc : known_create(&s->known, mem, id->overlay, err);
     return rc;
 }

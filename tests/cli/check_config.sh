@@ -61,6 +61,57 @@ is "of a part that is off it does not matter" "$code" 0
 ok "and that is said" grep -q "http-token-file has no effect: http-addr is off" <<<"$out"
 ok "of each option" grep -q "p2p-key-file has no effect: p2p-addr is off" <<<"$out"
 
+# What a node with such a configuration would refuse when it comes to it. The first line turns Swarm on.
+swarm_refuses() { # name, yaml lines, what is said (a pattern), its line
+    printf 'swarm: true\n%b\n' "$2" >"$scratch/swarm.yaml"
+    run check-config --config="$scratch/swarm.yaml" --data-dir="$scratch/never"
+    is "$1: exit code" "$code" 2
+    ok "$1: key, line and reason" grep -qE "$scratch/swarm.yaml:$4: $3" <<<"$err"
+    run start --config="$scratch/swarm.yaml" --data-dir="$scratch/never"
+    is "$1: start refuses it" "$code" 2
+}
+long=$(printf 'w%.0s' $(seq 141))
+printf '%064d' 0 >"$scratch/zero-key"
+echo nonsense >"$scratch/no-key"
+swarm_refuses "a welcome message of 141 bytes" "welcome-message: $long" "welcome-message: it has 141 bytes, peers take 140" 2
+swarm_refuses "a key file that is not there" "\nswarm-key: /does/not/exist" "swarm-key: /does/not/exist cannot be read" 3
+swarm_refuses "a key file without a key" "swarm-key: $scratch/no-key" "swarm-key: .*holds no Ethereum key" 2
+swarm_refuses "a key of zeros" "swarm-key: $scratch/zero-key" "swarm-key: .*holds no Ethereum key" 2
+swarm_refuses "a key that is a folder" "swarm-key: $scratch" "swarm-key: .* is no ordinary file" 2
+swarm_refuses "a nonce that is too short" "nonce: 0011" "nonce: a nonce is 64 hex digits" 2
+swarm_refuses "a peer that is no address" "peers: [/ip4/192.0.2.1/tcp/1, 192.0.2.1]" "peers: .192.0.2.1. is not a multiaddr" 2
+swarm_refuses "a peer over UDP" "peers: [/ip4/192.0.2.1/udp/1634/quic-v1]" "peers: /ip4/.*: only TCP addresses" 2
+swarm_refuses "a bootnode that is a name" "bootnode: [mainnet.ethswarm.org]" "bootnode: .mainnet.ethswarm.org. is not a multiaddr" 2
+swarm_refuses "a peer id that is none" "bootnode: [/ip4/192.0.2.1/tcp/1634/p2p/QmNothing]" "bootnode: /ip4/" 2
+swarm_refuses "a table of batches that is not there" "batches: /does/not/exist" "batches: /does/not/exist" 2
+swarm_refuses "a capacity in bytes" "reserve-capacity: 4MiB" "reserve-capacity: " 2
+swarm_refuses "a capacity below zero" "reserve-capacity: -1" "reserve-capacity: " 2
+swarm_refuses "a rate that is a word" "pullsync-pull-rate: fast" "pullsync-pull-rate: " 2
+swarm_refuses "a network that is none" "network-id: 0" "network-id: " 2
+swarm_refuses "a radius above the last bin" "storage-radius: 32" "storage-radius: " 2
+echo '[{"id": 1}]' >"$scratch/batches.json"
+printf 'swarm: true\n\nbatches: %s\n' "$scratch/batches.json" >"$scratch/swarm.yaml"
+run check-config --config="$scratch/swarm.yaml"
+is "a table of batches that is none" "$code" 2
+ok "where" grep -q "$scratch/swarm.yaml:3: batches: $scratch/batches.json: " <<<"$err"
+printf 'swarm: true\npullsync-serve-rate: 0\npullsync-pull-rate: 0\nreserve-capacity: 0\nbootnode: [/dnsaddr/mainnet.ethswarm.org]\n' >"$scratch/swarm.yaml"
+run check-config --config="$scratch/swarm.yaml" --data-dir="$scratch/never"
+is "zeros mean no limit" "$code" 0
+ok "and nothing is made" test ! -e "$scratch/never"
+mkdir -m 700 "$scratch/kept"
+echo nonsense >"$scratch/kept/swarm-key"
+chmod 600 "$scratch/kept/swarm-key"
+run check-config --swarm --data-dir="$scratch/kept"
+is "a bad key in the data directory" "$code $err" "2 larder: $scratch/kept: swarm-key holds no Ethereum key (64 hex digits)"
+rm "$scratch/kept/swarm-key"
+echo 12 >"$scratch/kept/swarm-nonce"
+chmod 600 "$scratch/kept/swarm-nonce"
+run check-config --swarm --data-dir="$scratch/kept"
+is "a bad nonce in the data directory" "$code $err" "2 larder: $scratch/kept: swarm-nonce: a nonce is 64 hex digits"
+chmod 644 "$scratch/kept/swarm-nonce"
+run check-config --swarm --data-dir="$scratch/kept"
+is "one that others may read" "$code" 2
+
 run start --memory=1
 is "start refuses it too" "$code" 2
 run strat
