@@ -68,8 +68,10 @@ void signals_destroy(struct signals *s)
 {
     if (!s)
         return;
-    if (s->open == 0)
+    if (s->open == 0) {
         mem_machine_free(s);
+        return;
+    }
     for (unsigned i = 0, open = s->open; i < open; i++)
         uv_close((uv_handle_t *)&s->uv[i], on_closed);
 }

@@ -628,8 +628,10 @@ static void watch_close(struct watch *w)
 {
     if (!w)
         return;
-    if (w->open == 0)
+    if (w->open == 0) { /* the loop refused the first */
         mem_machine_free(w);
+        return;
+    }
     uv_poll_t *polls[] = { &w->epoll, &w->listen };
     for (unsigned i = 0, open = w->open; i < open; i++) {
         polls[i]->data = w;

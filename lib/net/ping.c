@@ -94,10 +94,10 @@ static size_t ask_data(struct stream *s, void *user, const uint8_t *bytes, size_
     size_t n = MIN(size, (size_t)(PING_BYTES - p->have_));
     memcpy(p->in_ + p->have_, bytes, n);
     p->have_ = (uint8_t)(p->have_ + n);
-    if (p->have_ == PING_BYTES && size > 0) {
+    if (p->have_ == PING_BYTES && size > 0)
         p->rtt_ns = clock_ns() - p->sent_ns_;
+    if (p->have_ == PING_BYTES || size == 0) /* nothing more will come */
         stream_finish(s);
-    }
     return n;
 }
 
@@ -123,7 +123,8 @@ static void ask_close(struct stream *s UNUSED, void *user, const struct error *e
         return;
     }
     if (!err) {
-        error_set(&wrong, ERR_PROTOCOL, "ping: other bytes came back");
+        error_set(&wrong, ERR_PROTOCOL, "ping: %s",
+                  p->have_ == PING_BYTES ? "other bytes came back" : "the peer did not answer it");
         err = &wrong;
     }
     finish(p, err);

@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -447,4 +449,31 @@ TEST(addresses_that_make_no_sense)
     check(!http_server_is_loopback(other), "is not loopback");
     http_server_destroy(other);
     server_end();
+}
+
+/* In place of the C library's: the kernel that has no room for one more watch. */
+static int full_epoll = -1, adds_left;
+int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
+{
+    if (epoll == full_epoll && op == EPOLL_CTL_ADD && adds_left-- == 0) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return (int)syscall(SYS_epoll_ctl, epoll, op, fd, event);
+}
+
+TEST(a_loop_that_can_watch_no_more)
+{
+    for (int at = 0; at < 2; at++) {
+        server_begin(50);
+        struct http_server *other = NULL;
+        struct http_server_options o = { loop, owner, "127.0.0.1:0", handle, NULL };
+        struct error err = { 0 };
+        full_epoll = uv_backend_fd(loop_uv(loop));
+        adds_left = at;
+        check(http_server_create(&other, &o, &err) == ERR_SYSTEM, "refused");
+        check(strstr(err.text, "no space left") != NULL, err.text);
+        full_epoll = -1;
+        server_end();
+    }
 }

@@ -1,4 +1,5 @@
-/* What peers say of themselves over a connection: who they are not, too much, and changes. */
+/* What peers say of themselves over a connection: who they are not, too much, and changes; and one
+ * that says nothing. */
 #include "host_bed.h"
 
 #include "codec/wire.h"
@@ -143,5 +144,32 @@ TEST(a_push_takes_the_place_of_what_was_said)
     hosts_wait(&b, 50);
     check(!host_peer_serves(b.hosts[0], &b.ids[1].id, PROTOCOL_ping), "heard");
     check(host_peer_serves(b.hosts[0], &b.ids[1].id, PROTOCOL_identify), "the others stay");
+    hosts_end(&b);
+}
+
+static enum err pinged;
+static void on_pinged(struct ping *p UNUSED, const struct error *err)
+{
+    pinged = err ? err->code : ERR_OK;
+}
+
+TEST(a_peer_that_ends_a_ping_without_an_answer)
+{
+    static struct hosts b;
+    static struct hosts_dial d;
+    static struct ping p;
+    uint8_t buf[64];
+    hosts_make(&b, 2, &private);
+    struct bytes at = hosts_listen(&b, 0, "/ip4/127.0.0.1/tcp/0", buf);
+    b.hosts[0]->served[PROTOCOL_ping].ops = &say_ops;
+    said_size = 0;
+    check(hosts_dial(&b, 1, &d, NULL, at) == ERR_OK, d.text);
+    hosts_wait(&b, 50);
+    pinged = ERR_COUNT;
+    p = (struct ping){ .to = b.ids[0].id, .cb = on_pinged };
+    ping(b.hosts[1], &p);
+    for (int i = 0; i < 100 && pinged == ERR_COUNT; i++)
+        hosts_wait(&b, 5);
+    check(pinged == ERR_PROTOCOL, "is heard at once");
     hosts_end(&b);
 }
