@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -161,7 +162,7 @@ static double median_at(const struct lane *lane, size_t offset)
     return values[ROUNDS / 2];
 }
 
-static double bare_records_s(const struct bench *bench, uint64_t bytes);
+static struct cost bare_records(const struct bench *bench, uint64_t bytes);
 
 static void measure_lanes(const struct bench *bench, struct lane *lanes, size_t count,
                           const char *order, uint64_t n)
@@ -171,7 +172,7 @@ static void measure_lanes(const struct bench *bench, struct lane *lanes, size_t 
             if (lanes[i].kinds[0])
                 lanes[i].rounds[round] = measure(bench, lanes[i].kinds, order, n);
             else
-                lanes[i].rounds[round].wall_s = bare_records_s(bench, n);
+                lanes[i].rounds[round] = bare_records(bench, n);
         }
     }
     for (size_t i = 0; i < count; i++) {
@@ -273,25 +274,34 @@ static bool tcp_pair(int fds[2])
     return fds[1] >= 0;
 }
 
-static double bare_records_s(const struct bench *bench, uint64_t bytes)
+static double seconds_of(struct timeval t)
+{
+    return (double)t.tv_sec + (double)t.tv_usec / 1e6;
+}
+
+/* The sender is the dialer. */
+static struct cost bare_records(const struct bench *bench, uint64_t bytes)
 {
     struct noise_records out = { 0 }, in = { 0 };
+    struct rusage sender;
     int fds[2];
     if (!records_of_pair(&out, &in) || !tcp_pair(fds))
         bench_fail(bench, "no pair of sockets");
-    uint64_t start = bench_wall_ns();
+    uint64_t start = bench_wall_ns(), cpu = bench_process_cpu_ns();
     pid_t pid = fork();
     if (pid == 0)
         records_send(&out, fds[0], bytes);
     if (!records_receive(&in, fds[1], bytes))
         bench_fail(bench, "a record is broken");
-    double seconds = (double)(bench_wall_ns() - start) / 1e9;
-    waitpid(pid, NULL, 0);
+    struct cost c = { .wall_s = (double)(bench_wall_ns() - start) / 1e9,
+                      .listener_cpu_s = (double)(bench_process_cpu_ns() - cpu) / 1e9 };
+    wait4(pid, NULL, 0, &sender);
+    c.dialer_cpu_s = seconds_of(sender.ru_utime) + seconds_of(sender.ru_stime);
     close(fds[0]);
     close(fds[1]);
     noise_records_close(&out);
     noise_records_close(&in);
-    return seconds;
+    return c;
 }
 
 /* The figures. */
@@ -387,11 +397,14 @@ static void bulk(struct bench *b, const char *order, uint64_t bytes)
         lane_add(lanes, &count, peers[i].kind, 'l');
     }
     measure_lanes(b, lanes, count, order, bytes);
-    const struct cost *ours = &lanes[1].median;
+    const struct cost *bare = &lanes[0].median, *ours = &lanes[1].median;
     report(b, up ? "larder sends to larder" : "larder receives from larder", "MiB/s",
-           mib / ours->wall_s, "bare records", mib / lanes[0].median.wall_s);
-    report(b, "CPU of the dialer", "s/GiB", ours->dialer_cpu_s / gib, NULL, 0);
-    report(b, "CPU of the listener", "s/GiB", ours->listener_cpu_s / gib, NULL, 0);
+           mib / ours->wall_s, "bare records", mib / bare->wall_s);
+    report(b, "CPU of the sender", "s/GiB", (up ? ours->dialer_cpu_s : ours->listener_cpu_s) / gib,
+           "bare records", bare->dialer_cpu_s / gib);
+    report(b, "CPU of the receiver", "s/GiB",
+           (up ? ours->listener_cpu_s : ours->dialer_cpu_s) / gib, "bare records",
+           bare->listener_cpu_s / gib);
     for (size_t i = 0, at = 2; i < PEERS; i++) {
         if (!peer_there(&peers[i]))
             continue;

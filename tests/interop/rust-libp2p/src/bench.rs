@@ -14,6 +14,8 @@ use libp2p_stream::{Control, IncomingStreams};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 const ECHO: StreamProtocol = StreamProtocol::new("/test/echo/1.0.0");
+/// Answered, not asked: the holder of idle connections begins with one.
+const PING: StreamProtocol = StreamProtocol::new("/ipfs/ping/1.0.0");
 const PERF: StreamProtocol = StreamProtocol::new("/perf/1.0.0");
 const WRITE_BYTES: usize = 64 << 10;
 const ECHO_BYTES: usize = 64;
@@ -216,6 +218,7 @@ async fn run() -> Fallible<()> {
     let mut swarm = make_swarm()?;
     let mut control = swarm.behaviour().stream.new_control();
     serve(control.accept(ECHO)?, serve_echo);
+    serve(control.accept(PING)?, serve_echo);
     serve(control.accept(PERF)?, serve_perf);
     swarm.listen_on(net.with(Protocol::Tcp(0)))?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
