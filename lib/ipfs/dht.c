@@ -376,15 +376,13 @@ static size_t query_data(struct stream *s, void *user, const uint8_t *bytes, siz
 {
     struct dht_query *q = user;
     size_t taken = 0;
-    if (!q || size == 0)
+    if (size == 0)
         return size;
     if (kad_decode(&q->decoder_, bytes_of(bytes, size), &taken, &q->failure_)) {
         stream_reset(s, 0);
     } else if (q->decoder_.done) {
         q->stream_ = NULL;
-        stream_set_user(s, NULL); /* from here on nobody waits for it */
-        stream_finish(s);
-        stream_deadline(s, LIMIT_KAD_LINGER_MS);
+        stream_leave(s, LIMIT_KAD_LINGER_MS);
         dht_conn_release(q->dht_, &q->to->id);
         query_end(q, NULL);
     }
@@ -394,8 +392,8 @@ static size_t query_data(struct stream *s, void *user, const uint8_t *bytes, siz
 static size_t query_writable(struct stream *s UNUSED, void *user, uint8_t *buf, size_t room)
 {
     struct dht_query *q = user;
-    size_t record = q && q->record ? kad_record_size(q->record, q->key.size) : 0;
-    if (!q || q->sent_ || room < record + 128)
+    size_t record = q->record ? kad_record_size(q->record, q->key.size) : 0;
+    if (q->sent_ || room < record + 128)
         return 0;
     q->sent_ = true;
     if (record > 0)
@@ -408,8 +406,6 @@ static void query_close(struct stream *s UNUSED, void *user, const struct error 
 {
     static const struct error early = { ERR_CLOSED, "the server closed the stream unanswered" };
     struct dht_query *q = user;
-    if (!q)
-        return;
     q->stream_ = NULL;
     dht_conn_release(q->dht_, &q->to->id);
     query_end(q, q->failure_.code ? &q->failure_ : err ? err : &early);

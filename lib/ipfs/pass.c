@@ -163,16 +163,26 @@ static void on_left(struct keystore_write *req, const struct error *err)
     pass_moved(p);
 }
 
-/* All live servers have it: its keys are no longer pending. */
+/* All live servers have read it: its keys are no longer pending, and that is written together with
+ * how far the pass is. */
 static void leave(struct pass *p)
 {
     struct chunk *c = chunk_at(p, p->first++);
-    struct bytes last = keyset_key(&c->keys, c->keys.count - 1);
-    memcpy(c->last, last.data, last.size);
+    struct pass_progress *at = &c->progress;
+    *at = (struct pass_progress){ .last = keyset_key(&c->keys, c->keys.count - 1),
+                                  .keys = c->keys.count,
+                                  .whole = p->failed == 0 };
+    p->o.progress(p->o.ctx, at);
+    if (!at->settle && at->row.key.size == 0) {
+        c->state = CHUNK_FREE;
+        return;
+    }
     c->state = CHUNK_LEAVING;
-    c->leave = (struct keystore_write){ .op = KEYSTORE_PROVIDED, .keys = &c->keys, .cb = on_left };
-    if (p->o.progress)
-        p->o.progress(p->o.ctx, bytes_of(c->last, last.size), c->keys.count);
+    c->leave = (struct keystore_write){ .op = at->settle ? KEYSTORE_PROVIDED : KEYSTORE_ROWS,
+                                        .keys = at->settle ? &c->keys : NULL,
+                                        .rows = &at->row,
+                                        .rows_count = at->row.key.size > 0,
+                                        .cb = on_left };
     keystore_write(p->o.keystore, &c->leave);
 }
 
@@ -181,7 +191,7 @@ static uint32_t slowest(const struct pass *p)
     uint32_t at = p->next;
     for (uint32_t i = 0; i < p->o.servers_count; i++)
         if (p->senders[i].state != SENDER_DONE)
-            at = MIN(at, p->senders[i].chunk);
+            at = MIN(at, sender_proven(&p->senders[i]));
     return at;
 }
 
@@ -206,6 +216,7 @@ void pass_moved(struct pass *p)
     uint32_t at = slowest(p);
     while (p->first < at)
         leave(p);
+    read_next(p);
     if (!p->end || p->reading || !ring_empty(p))
         return;
     for (uint32_t i = 0; i < p->o.servers_count; i++)

@@ -2,12 +2,15 @@
  *
  * One pass over the keys of a region: they are read in key chunks, each key is allotted to its
  * nearest servers, and each server gets one stream of ADD_PROVIDERs in key order. A ring of
- * LIMIT_PASS_RING chunks is all that is in memory, whatever the region's size; a chunk is read when
- * the slowest live server is through with the oldest one. At its end each server is asked for its
- * last key: the answer proves that all before it were read.
+ * LIMIT_PASS_RING chunks is all that is in memory, whatever the region's size. Behind its keys of a
+ * chunk each server is asked for the last of them, while more are sent: servers take the messages
+ * of a stream one by one, so the answer proves that all before it were read. A chunk leaves when it
+ * is proven for all live servers, and is noted in the keystore then: what was written to a stream
+ * is lost with it, and what is sent again after a crash is at most the ring.
  *
  *     ADD_PROVIDER, many to a write  -->
  *     GET_PROVIDERS of the last key  -->
+ *     more of both                   -->
  *                                    <--  providers, we among them
  *
  * Owns:   ring, streams. Charged to the owner when it starts, given back before cb.
@@ -28,12 +31,21 @@ struct pass_server { /* of the region */
     struct kad_peer peer;
     bool gone; /* has failed in an earlier pass: gets nothing */
     /* out */
-    bool failed, confirmed;
-    uint64_t sent; /* records */
+    bool failed;
+    uint64_t sent, confirmed; /* records */
 };
 
-/* Called when all live servers are through with keys up to and including last. */
-typedef void pass_progress_fn(void *ctx, struct bytes last, uint32_t keys);
+/* All live servers have read what they were sent of the keys up to and including last. */
+enum { PASS_NOTE_BYTES = 128 };
+struct pass_progress {
+    struct bytes last;
+    uint32_t keys;                 /* of the chunk */
+    bool whole;                    /* no server has failed in this pass */
+    bool settle;                   /* out: they are no longer pending */
+    struct keystore_row row;       /* out: written with that; size of key 0: none */
+    uint8_t note[PASS_NOTE_BYTES]; /* room for it */
+};
+typedef void pass_progress_fn(void *ctx, struct pass_progress *at);
 typedef void pass_cb(void *ctx, const struct error *err);
 
 struct pass_options {

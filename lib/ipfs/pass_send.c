@@ -33,21 +33,25 @@ static bool all_read(const struct sender *s)
     return s->pass->end && !s->pass->reading && s->chunk == s->pass->next;
 }
 
+static bool is_unproven(const struct sender *s)
+{
+    return s->unasked > 0 || s->asked_count > 0;
+}
+
+uint32_t sender_proven(const struct sender *s)
+{
+    return is_unproven(s) ? s->proven : s->chunk;
+}
+
 static void sender_end(struct sender *s, bool failed)
 {
     struct pass *p = s->pass;
-    if (s->state == SENDER_OPEN || s->state == SENDER_ASKED)
+    if (s->state == SENDER_OPEN)
         dht_conn_release(p->o.dht, &s->server->peer.id);
     if (s->stream) {
         struct stream *stream = s->stream;
         s->stream = NULL;
-        stream_set_user(stream, NULL); /* from here on it is nobody's */
-        if (failed) {
-            stream_reset(stream, 0);
-        } else {
-            stream_finish(stream);
-            stream_deadline(stream, LIMIT_KAD_LINGER_MS);
-        }
+        stream_leave(stream, failed ? 0 : LIMIT_KAD_LINGER_MS);
     }
     s->state = SENDER_DONE;
     s->server->failed = failed;
@@ -68,6 +72,19 @@ static void sender_fail(struct sender *s, uint32_t bad_ms)
 
 /* ---- opening ---- */
 
+static void on_provider(struct kad_decoder *d, const struct kad_peer *peer, bool provider)
+{
+    struct sender *s = container_of(d, struct sender, answer);
+    if (provider && peer_id_equal(&peer->id, host_id(dht_options(s->pass->o.dht)->host)))
+        s->names_us = true;
+}
+
+static void answer_expect(struct sender *s)
+{
+    s->answer = (struct kad_decoder){ .on_peer = on_provider, .allow_private = true };
+    s->names_us = false;
+}
+
 static void on_opened(struct dht_open *o, struct stream *stream, const struct error *err UNUSED)
 {
     struct sender *s = container_of(o, struct sender, open);
@@ -81,6 +98,7 @@ static void on_opened(struct dht_open *o, struct stream *stream, const struct er
     }
     s->stream = stream;
     s->state = SENDER_OPEN;
+    answer_expect(s);
     s->progress_ms = now_ms(s);
     if (p->ending) {
         sender_end(s, true);
@@ -97,8 +115,7 @@ static bool may_open(const struct pass *p)
     uint32_t busy = 0;
     for (uint32_t i = 0; i < p->o.servers_count; i++) {
         const struct sender *s = &p->senders[i];
-        busy += s->state == SENDER_OPENING || s->state == SENDER_ASKED ||
-                (s->state == SENDER_OPEN && s->chunk < p->next);
+        busy += s->state == SENDER_OPENING || (s->state == SENDER_OPEN && s->chunk < p->next);
     }
     return busy < p->o.connections_max;
 }
@@ -151,17 +168,40 @@ static size_t put_rest(struct sender *s, uint8_t *buf, size_t room)
     return n;
 }
 
-/* Records until there is no key or no room. The last one may be cut: who leaves room unused is not
- * asked again when there is more. */
+/* What is left to write of a chunk's records is nothing: has it read them? A question for each
+ * chunk, and there are no more chunks than the ring has. */
+static void ask(struct sender *s)
+{
+    assert(s->asked_count < LIMIT_PASS_RING);
+    uint32_t i = (s->asked_first + s->asked_count++) % LIMIT_PASS_RING;
+    s->asked[i].proves = s->written + 1;
+    s->asked[i].records = s->unasked;
+    s->unasked = 0;
+    s->rest_at = 0;
+    s->rest_size =
+        (uint16_t)kad_request_put(s->rest, KAD_GET_PROVIDERS, bytes_of(s->last, s->last_size));
+}
+
+/* Records, and a question behind those of a chunk, until there is no key or no room. The last one
+ * may be cut: who leaves room unused is not asked again when there is more. */
 static size_t fill(struct sender *s, uint8_t *buf, size_t room)
 {
     const struct kad_record *record = s->pass->o.record;
     struct bytes hash;
     size_t used = put_rest(s, buf, room);
-    uint32_t sent = 0;
-    while (used < room && next_key(s, &hash)) {
+    while (used < room) {
+        bool more = next_key(s, &hash);
+        if (s->unasked > 0 && s->chunk != s->written) {
+            ask(s);
+            used += put_rest(s, buf + used, room - used);
+            continue;
+        }
+        if (!more)
+            break;
         size_t size = kad_record_size(record, hash.size);
-        sent++;
+        s->server->sent++;
+        s->unasked++;
+        s->written = s->chunk;
         s->bit++;
         s->last_size = (uint8_t)hash.size;
         memcpy(s->last, hash.data, hash.size);
@@ -175,41 +215,43 @@ static size_t fill(struct sender *s, uint8_t *buf, size_t room)
         s->rest_at = 0;
         used += put_rest(s, buf + used, room - used);
     }
-    s->server->sent += sent;
     return used;
 }
 
-static void on_provider(struct kad_decoder *d, const struct kad_peer *peer, bool provider)
+static void answered(struct sender *s)
 {
-    struct sender *s = container_of(d, struct sender, answer);
-    if (provider && peer_id_equal(&peer->id, host_id(dht_options(s->pass->o.dht)->host)))
-        s->names_us = true;
+    s->proven = s->asked[s->asked_first].proves;
+    if (s->names_us)
+        s->server->confirmed += s->asked[s->asked_first].records;
+    s->asked_first = (s->asked_first + 1) % LIMIT_PASS_RING;
+    s->asked_count--;
+    answer_expect(s);
+}
+
+static bool is_through(struct sender *s)
+{
+    struct bytes hash;
+    return s->state == SENDER_OPEN && !next_key(s, &hash) && all_read(s) && !is_unproven(s);
 }
 
 static size_t on_writable(struct stream *stream UNUSED, void *user, uint8_t *buf, size_t room)
 {
     struct sender *s = user;
-    if (s && s->state == SENDER_ASKED)
-        return put_rest(s, buf, room);
-    if (!s || s->state != SENDER_OPEN)
+    if (s->state != SENDER_OPEN)
         return 0;
+    struct pass *p = s->pass;
     uint32_t chunk = s->chunk;
     size_t used = fill(s, buf, room);
-    struct bytes hash;
-    if (used < room && !next_key(s, &hash) && all_read(s)) {
-        s->rest_size =
-            (uint16_t)kad_request_put(s->rest, KAD_GET_PROVIDERS, bytes_of(s->last, s->last_size));
-        s->rest_at = 0;
-        used += put_rest(s, buf + used, room - used);
-        s->answer = (struct kad_decoder){ .on_peer = on_provider, .allow_private = true };
-        s->state = SENDER_ASKED;
-    }
     if (used > 0)
         s->progress_ms = now_ms(s);
-    if (s->chunk == s->pass->next)
-        kick_idle(s->pass);
-    if (s->chunk != chunk || s->state == SENDER_ASKED)
-        pass_moved(s->pass);
+    if (used == 0 && is_through(s)) {
+        done_well(s);
+        return 0;
+    }
+    if (s->chunk == p->next)
+        kick_idle(p);
+    if (s->chunk != chunk)
+        pass_moved(p);
     return used;
 }
 
@@ -217,18 +259,23 @@ static size_t on_data(struct stream *stream UNUSED, void *user, const uint8_t *b
 {
     struct sender *s = user;
     struct error err;
-    size_t taken = 0;
-    if (!s || size == 0)
+    uint32_t before = s->asked_count;
+    if (size == 0)
         return size;
-    if (s->state != SENDER_ASKED || kad_decode(&s->answer, bytes_of(bytes, size), &taken, &err)) {
-        sender_fail(s, LIMIT_KAD_BAD_MS); /* it says what nobody asked for */
-        return size;
+    for (size_t at = 0, taken = 0; at < size; at += taken) {
+        if (s->asked_count == 0 ||
+            kad_decode(&s->answer, bytes_of(bytes + at, size - at), &taken, &err)) {
+            sender_fail(s, LIMIT_KAD_BAD_MS); /* it says what nobody asked for */
+            return size;
+        }
+        if (s->answer.done)
+            answered(s);
     }
     s->progress_ms = now_ms(s);
-    if (s->answer.done) {
-        s->server->confirmed = s->names_us;
+    if (is_through(s))
         done_well(s);
-    }
+    else if (s->asked_count != before)
+        pass_moved(s->pass);
     return size;
 }
 
@@ -236,8 +283,6 @@ static void on_close(struct stream *stream UNUSED, void *user, const struct erro
                      uint32_t code UNUSED)
 {
     struct sender *s = user;
-    if (!s)
-        return;
     s->stream = NULL;
     sender_fail(s, LIMIT_KAD_REFUSED_MS);
 }
@@ -248,8 +293,8 @@ const struct stream_ops pass_stream_ops = { NULL, on_data, on_writable, on_close
 
 void sender_watch(struct sender *s, uint64_t now)
 {
-    bool waits = s->state == SENDER_ASKED ||
-                 (s->state == SENDER_OPEN && (s->chunk < s->pass->next || all_read(s)));
+    bool waits =
+        s->state == SENDER_OPEN && (s->chunk < s->pass->next || is_unproven(s) || all_read(s));
     if (!waits && s->state == SENDER_OPEN)
         s->progress_ms = now; /* it is we who have nothing for it */
     if (waits && now - s->progress_ms >= s->pass->o.stall_ms)

@@ -12,14 +12,21 @@ struct chunk {
     struct keyset keys;
     uint8_t *bits; /* of each server a bitmap of chunk_keys */
     struct keystore_write leave;
-    uint8_t last[KEY_BYTES_MAX];
+    struct pass_progress progress;
 };
 
 struct sender {
     struct pass *pass;
     struct pass_server *server;
-    enum { SENDER_IDLE, SENDER_OPENING, SENDER_OPEN, SENDER_ASKED, SENDER_DONE } state;
+    enum { SENDER_IDLE, SENDER_OPENING, SENDER_OPEN, SENDER_DONE } state;
     uint32_t chunk, bit; /* the next to be sent; chunk counts from the start of the pass */
+    uint32_t written;    /* chunk of the last record */
+    uint32_t unasked;    /* records behind the last question */
+    uint32_t proven;     /* chunks before this one it has read */
+    struct {
+        uint32_t proves, records;
+    } asked[LIMIT_PASS_RING]; /* questions that are out, the oldest at asked_first */
+    uint32_t asked_first, asked_count;
     uint64_t progress_ms;
     uint8_t last[LIMIT_KEYSTORE_HASH_BYTES];
     uint8_t last_size;
@@ -64,9 +71,10 @@ void pass_fail(struct pass *p, enum err code, const char *why);
 
 /* pass_send.c */
 extern const struct stream_ops pass_stream_ops;
-void sender_kick(struct sender *s);       /* there may be something to send, or an end */
-void sender_drop(struct sender *s);       /* the pass ends: give everything back */
-bool sender_busy(const struct sender *s); /* a callback is still to come */
+void sender_kick(struct sender *s);             /* there may be something to send, or an end */
+uint32_t sender_proven(const struct sender *s); /* needs no chunk before this one again */
+void sender_drop(struct sender *s);             /* the pass ends: give everything back */
+bool sender_busy(const struct sender *s);       /* a callback is still to come */
 void sender_watch(struct sender *s, uint64_t now_ms); /* has it made progress? */
 
 #endif

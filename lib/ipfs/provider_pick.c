@@ -75,11 +75,11 @@ static void on_part_done(void *ctx, const struct region_part *part)
     struct provider *p = w->provider;
     struct schedule_entry e = { .prefix = part->prefix,
                                 .done_ms = part->started_ms,
-                                .keys = part->keys,
+                                .keys = part->keys + part->keys_before,
                                 .servers = part->servers,
                                 .reached = part->reached };
     w->done_something = true;
-    p->totals.keys += part->keys;
+    p->totals.keys += part->keys + part->keys_before;
     p->totals.sent += part->sent;
     p->totals.failed += part->failed;
     p->totals.confirmed += part->confirmed;
@@ -142,7 +142,7 @@ static bool worker_start(struct provider *p, struct kad_prefix prefix, bool pend
         .chunk_keys = p->o.chunk_keys,
         .connections = p->o.connections,
         .stall_ms = p->o.stall_ms,
-        .events = { on_want, on_covers, on_ongoing, on_part_done, on_done, w },
+        .events = { on_want, on_covers, on_ongoing, provider_resume, on_part_done, on_done, w },
     };
     w->claim = prefix;
     w->pending_only = pending_only;

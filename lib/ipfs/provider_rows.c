@@ -1,7 +1,6 @@
-/* What outlives a restart: when parts were provided, totals. Not how far a pass came: what a killed
- * process had sent may still have been on its way, a window of each stream, and is lost with the
- * connection. A part is provided when all its servers have been asked back; one that was cut off is
- * late and done again. */
+/* What outlives a restart: when parts were provided, how far passes came, totals. A pass came as
+ * far as its servers said they had read: what a killed process had sent may still have been on its
+ * way, a window of each stream, and is lost with the connection. */
 #include "base/mem.h"
 #include "core/log.h"
 #include "ipfs/provider_state.h"
@@ -9,7 +8,7 @@
 static const char totals_key[] = "mprovider";
 enum { TOTALS_BYTES = 56 };
 
-/* ---- loading: preimages, then 'r' and 'm' ---- */
+/* ---- loading: preimages, then 'r', 'p' and 'm' ---- */
 
 static void load_rows(struct provider *p, uint8_t kind);
 
@@ -29,11 +28,23 @@ static void take_totals(struct provider *p, struct bytes key, struct bytes value
     p->totals.lookups = reader_be64(&r);
 }
 
+/* One that is too old stays until its row is deleted. */
+static void take_progress(struct provider *p, struct bytes key, struct bytes value)
+{
+    struct schedule_progress *at = &p->resumes[p->resumes_count].at;
+    uint64_t now = provider_wall_ms(p);
+    if (p->resumes_count == PROVIDER_RESUMES || !schedule_progress_decode(key, value, now, at))
+        return;
+    p->resumes[p->resumes_count++].used = now - at->at_ms > LIMIT_PROVIDER_RESUME_MS;
+}
+
 static void take_row(struct provider *p, struct bytes key, struct bytes value)
 {
     struct schedule_entry e;
     if (p->rows.kind == 'm')
         take_totals(p, key, value);
+    else if (p->rows.kind == 'p')
+        take_progress(p, key, value);
     else if (schedule_row_decode(key, value, provider_wall_ms(p), &e))
         schedule_put(&p->schedule, &e);
 }
@@ -57,11 +68,12 @@ static void on_rows(struct keystore_rows *req, const struct error *err)
         load_rows(p, req->kind);
     else if (req->kind != 'm') {
         req->after_size = 0;
-        load_rows(p, 'm');
+        load_rows(p, req->kind == 'r' ? 'p' : 'm');
     } else {
         for (uint32_t i = 0; i < p->schedule.count; i++)
             p->schedule.entries[i].dirty = false; /* they have just been read */
         p->loading = false;
+        provider_flush(p);
         timer_set(&p->tick, 1);
     }
 }
@@ -136,6 +148,40 @@ static void flush_totals(struct provider *p, uint32_t i)
     p->totals_dirty = false;
 }
 
+bool provider_resume(void *worker, struct kad_prefix part, struct schedule_progress *out)
+{
+    const struct provider_worker *w = worker;
+    struct provider *p = w->provider;
+    uint64_t now = provider_wall_ms(p), end, far = 0;
+    const struct schedule_entry *e = schedule_at(&p->schedule, part.bits, &end);
+    for (uint32_t i = 0; i < p->resumes_count; i++) {
+        const struct schedule_progress *at = &p->resumes[i].at;
+        uint64_t kad = be64_decode(at->last);
+        if (p->resumes[i].used || now - MIN(now, at->at_ms) > LIMIT_PROVIDER_RESUME_MS)
+            continue;
+        if (e && e->done_ms >= at->started_ms)
+            continue; /* it was ended since */
+        if (at->prefix.bits > part.bits || kad < part.bits || kad < far)
+            continue; /* what it says is not of the beginning of this part */
+        far = kad;
+        *out = *at;
+        if (at->prefix.bits != part.bits)
+            out->keys = 0; /* they are counted with the part in which it began */
+    }
+    return far > 0;
+}
+
+/* Passes that were cut off and have ended since. */
+static void resumes_drop(struct provider *p)
+{
+    uint64_t end;
+    for (uint32_t i = 0; i < p->resumes_count; i++) {
+        const struct schedule_progress *at = &p->resumes[i].at;
+        const struct schedule_entry *e = schedule_at(&p->schedule, be64_decode(at->last), &end);
+        p->resumes[i].used |= e && e->done_ms >= at->started_ms;
+    }
+}
+
 /* Deletions first: a part that was cut is not deleted after its pieces were written. */
 void provider_flush(struct provider *p)
 {
@@ -145,11 +191,21 @@ void provider_flush(struct provider *p)
         return;
     while (n < most && s->gone_count > 0)
         flush_row(p, n++, 'r', s->gone[--s->gone_count], NULL);
-    for (uint32_t i = 0; i < s->count && n < most; i++) {
+    resumes_drop(p);
+    for (uint32_t i = 0; i < p->resumes_count && n < most;) {
+        if (p->resumes[i].used) {
+            flush_row(p, n++, 'p', p->resumes[i].at.prefix, NULL);
+            p->resumes[i] = p->resumes[--p->resumes_count];
+        } else {
+            i++;
+        }
+    }
+    for (uint32_t i = 0; i < s->count && n + 2 <= most; i++) {
         if (!s->entries[i].dirty)
             continue;
         s->entries[i].dirty = false;
         flush_row(p, n++, 'r', s->entries[i].prefix, &s->entries[i]);
+        flush_row(p, n++, 'p', s->entries[i].prefix, NULL); /* no pass is under way there */
     }
     if (p->totals_dirty)
         flush_totals(p, n++);

@@ -9,7 +9,7 @@
 #include "ipfs/region.h"
 #include "ipfs/schedule.h"
 
-enum { PROVIDER_ROWS_BYTES = 16 * 1024, PROVIDER_RETRIES = 32 };
+enum { PROVIDER_ROWS_BYTES = 16 * 1024, PROVIDER_RETRIES = 32, PROVIDER_RESUMES = 32 };
 
 struct provider_worker {
     struct provider *provider;
@@ -38,6 +38,11 @@ struct provider {
     struct work build;
     struct keystore_rows rows;
     uint8_t *rows_buffer;
+    struct {
+        struct schedule_progress at;
+        bool used; /* its row is to be deleted */
+    } resumes[PROVIDER_RESUMES];
+    uint32_t resumes_count;
     struct keystore_write flush;
     struct keystore_row flush_rows[LIMIT_KEYSTORE_ROWS];
     uint8_t flush_keys[LIMIT_KEYSTORE_ROWS][SCHEDULE_KEY_BYTES];
@@ -82,6 +87,8 @@ bool provider_back(struct provider *p);
 /* provider_rows.c */
 void provider_load(struct provider *p); /* sets loading to false in the end */
 void provider_flush(struct provider *p);
+/* Where a part was when the last process ended: of what is known of it, the farthest. */
+bool provider_resume(void *worker, struct kad_prefix part, struct schedule_progress *out);
 
 /* provider_net.c */
 void provider_net_tick(struct provider *p);

@@ -1,6 +1,7 @@
 #include "ipfs/region.h"
 
 #include "base/mem.h"
+#include "ipfs/schedule.h"
 
 enum { FEW_KEYS = 2, REPEATS = 3 };
 
@@ -23,6 +24,9 @@ struct region {
     uint32_t repeats;
     struct pass *pass;
     struct region_part part;
+    struct schedule_progress at_key; /* of the part: proven up to its last */
+    uint64_t adds;                   /* of the keystore, when the part was begun */
+    bool resumed;
     struct deferred later;
     struct error failure;
     uint64_t ongoing, lookups;
@@ -199,11 +203,30 @@ static void read_few(struct region *r)
 
 static void pass_begin(struct region *r, bool repeat, struct bytes after);
 
-static void on_progress(void *ctx, struct bytes last UNUSED, uint32_t keys)
+/* Once a server has failed, what comes then is with one server less until the pass is repeated: it
+ * stays pending, and a new process begins before it. The repetition sends what is left to do for
+ * keys that the first pass saw: those that were added behind its position stay pending too. */
+static void on_progress(void *ctx, struct pass_progress *p)
 {
     struct region *r = ctx;
-    if (r->repeats == 0)
-        r->part.keys += keys;
+    struct schedule_progress *at = &r->at_key;
+    if (r->repeats == 0) {
+        r->part.keys += p->keys;
+        at->keys += p->keys;
+    }
+    if (!p->whole || key_compare(p->last, bytes_of(at->last, at->last_size)) <= 0)
+        return;
+    memcpy(at->last, p->last.data, p->last.size);
+    at->last_size = (uint8_t)p->last.size;
+    at->at_ms = wall_ms(r);
+    p->settle = r->repeats == 0 || (!r->resumed && keystore_adds(r->o.keystore) == r->adds);
+    if (r->o.pending_only)
+        return; /* what is pending says it all */
+    struct writer w = writer_of(p->note + SCHEDULE_KEY_BYTES, SCHEDULE_PROGRESS_BYTES);
+    schedule_row_key('p', at->prefix, p->note);
+    schedule_progress_value(at, &w);
+    p->row = (struct keystore_row){ bytes_of(p->note, SCHEDULE_KEY_BYTES),
+                                    bytes_of(p->note + SCHEDULE_KEY_BYTES, writer_used(&w)) };
 }
 
 /* Counts a pass; true: some servers failed in it, and enough live to do without them. */
@@ -221,10 +244,10 @@ static bool pass_account(struct region *r)
             s->gone = true;
         } else {
             r->part.sent += s->sent;
-            r->part.confirmed += s->confirmed ? s->sent : 0;
+            r->part.confirmed += s->confirmed;
             living++;
         }
-        s->sent = 0;
+        s->sent = s->confirmed = 0;
     }
     r->part.reached = living;
     return fell > 0 && living > 0;
@@ -286,6 +309,23 @@ static void servers_take(struct region *r)
         r->servers[i] = (struct pass_server){ .peer = e->servers[r->first + i] };
 }
 
+/* From where a process came that ended in the middle of it, or from the start. */
+static void part_begin(struct region *r)
+{
+    struct schedule_progress *at = &r->at_key;
+    r->adds = keystore_adds(r->o.keystore);
+    r->resumed = !r->o.pending_only && r->o.events.resume &&
+                 r->o.events.resume(r->o.events.ctx, r->part.prefix, at);
+    if (r->resumed) {
+        r->part.started_ms = at->started_ms;
+        r->part.keys_before = at->keys;
+    } else {
+        *at = (struct schedule_progress){ .started_ms = r->part.started_ms };
+    }
+    at->prefix = r->part.prefix;
+    pass_begin(r, false, bytes_of(at->last, at->last_size));
+}
+
 /* Region after region, and in each the parts that are wanted. */
 static void next_part(struct region *r)
 {
@@ -311,7 +351,7 @@ static void next_part(struct region *r)
     r->part = (struct region_part){ .prefix = part,
                                     .started_ms = wall_ms(r),
                                     .servers = r->servers_count };
-    pass_begin(r, false, bytes_of(NULL, 0));
+    part_begin(r);
 }
 
 static void on_explored(struct explore *e, const struct error *err)

@@ -15,11 +15,12 @@
 #include "ipfs/provide.h"
 
 struct region;
+struct schedule_progress;
 
 struct region_part { /* what a pass has done */
     struct kad_prefix prefix;
-    uint64_t started_ms; /* wall clock */
-    uint64_t keys;
+    uint64_t started_ms;              /* wall clock */
+    uint64_t keys, keys_before;       /* before: by a process that was ended in the middle */
     uint64_t sent, failed, confirmed; /* records */
     uint32_t servers, reached;
 };
@@ -29,6 +30,8 @@ struct region_events { /* all with ctx; any may be NULL but done */
     bool (*want)(void *ctx, struct kad_prefix region, struct kad_prefix *part);
     void (*covers)(void *ctx, struct kad_prefix prefix); /* explored: no other worker's */
     void (*ongoing)(void *ctx, int64_t keys);            /* gauge: more, or less */
+    /* Where a pass over that part was when the process ended lately; size 0: nowhere. */
+    bool (*resume)(void *ctx, struct kad_prefix part, struct schedule_progress *at);
     void (*part_done)(void *ctx, const struct region_part *part);
     void (*done)(void *ctx, const struct error *err);
     void *ctx;

@@ -199,3 +199,30 @@ bool schedule_row_decode(struct bytes key, struct bytes value, uint64_t now_ms,
     *out = e;
     return true;
 }
+
+void schedule_progress_value(const struct schedule_progress *p, struct writer *out)
+{
+    writer_be64(out, p->started_ms);
+    writer_be64(out, p->at_ms);
+    writer_be64(out, p->keys);
+    writer_put(out, p->last, p->last_size);
+}
+
+bool schedule_progress_decode(struct bytes key, struct bytes value, uint64_t now_ms,
+                              struct schedule_progress *out)
+{
+    struct reader r = reader_of(value);
+    struct schedule_progress p = { .started_ms = reader_be64(&r) };
+    p.at_ms = reader_be64(&r);
+    p.keys = reader_be64(&r);
+    struct bytes last = reader_take(&r, reader_left(&r));
+    if (r.failed || last.size <= 8 || last.size > KEY_BYTES_MAX ||
+        !schedule_row_prefix(key, &p.prefix) || !kad_prefix_has(p.prefix, be64_decode(last.data)))
+        return false;
+    p.last_size = (uint8_t)last.size;
+    memcpy(p.last, last.data, last.size);
+    p.at_ms = MIN(p.at_ms, now_ms);
+    p.started_ms = MIN(p.started_ms, p.at_ms);
+    *out = p;
+    return true;
+}

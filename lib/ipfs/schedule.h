@@ -4,6 +4,8 @@
  * order. A part without an entry was never provided.
  *
  *   'r' prefix[8] len -> be64 done_ms, be32 servers, be64 keys, be32 reached, be32 holders (milli)
+ *   'p' prefix[8] len -> be64 started_ms, be64 at_ms, be64 keys, the last key that all its servers
+ *                        were heard to have read: where to go on when the process ends
  *
  * Owns:   its entries, charged to the owner; at most LIMIT_SCHEDULE_PARTS.
  * Thread: loop only. Errors: none; what does not fit is done again.
@@ -16,6 +18,7 @@
 enum {
     SCHEDULE_KEY_BYTES = 10,
     SCHEDULE_VALUE_BYTES = 28,
+    SCHEDULE_PROGRESS_BYTES = 24 + KEY_BYTES_MAX,
 };
 
 struct schedule_entry {
@@ -24,6 +27,13 @@ struct schedule_entry {
     uint64_t keys;
     uint32_t servers, reached, holders_milli;
     bool dirty; /* its row is to be written */
+};
+
+struct schedule_progress {
+    struct kad_prefix prefix;
+    uint64_t started_ms, at_ms; /* wall clock */
+    uint64_t keys;              /* up to last */
+    uint8_t last_size, last[KEY_BYTES_MAX];
 };
 
 struct schedule {
@@ -67,5 +77,8 @@ bool schedule_row_prefix(struct bytes key, struct kad_prefix *out);
 void schedule_row_value(const struct schedule_entry *e, uint8_t out[SCHEDULE_VALUE_BYTES]);
 bool schedule_row_decode(struct bytes key, struct bytes value, uint64_t now_ms,
                          struct schedule_entry *out);
+void schedule_progress_value(const struct schedule_progress *p, struct writer *out);
+bool schedule_progress_decode(struct bytes key, struct bytes value, uint64_t now_ms,
+                              struct schedule_progress *out);
 
 #endif

@@ -249,6 +249,29 @@ void stream_finish(struct stream *s)
     later(s);
 }
 
+static size_t nobody_data(struct stream *s UNUSED, void *user UNUSED, const uint8_t *bytes UNUSED,
+                          size_t size)
+{
+    return size;
+}
+
+void stream_leave(struct stream *s, uint32_t linger_ms)
+{
+    static const struct stream_ops ops = { NULL, nobody_data, NULL, NULL };
+    static const struct protocol nobody = { .name = "", .ops = &ops };
+    metric_shift_by(METRIC_p2p_streams, s->protocol_->row, -1);
+    metric_shift_by(METRIC_p2p_streams, nobody.row, 1);
+    s->protocol_ = &nobody;
+    s->user_ = NULL;
+    if (linger_ms == 0) {
+        stream_reset(s, 0);
+        return;
+    }
+    stream_finish(s);
+    stream_deadline(s, linger_ms);
+    stream_resume(s);
+}
+
 void stream_reset(struct stream *s, uint32_t code)
 {
     stream_fail(s, ERR_CANCELED, code);

@@ -62,6 +62,9 @@ void stream_resume(struct stream *s);
 void stream_finish(struct stream *s); /* FIN after what was written; no on_writable from here on */
 void stream_reset(struct stream *s, uint32_t code);
 void stream_deadline(struct stream *s, uint32_t deadline_ms); /* 0: off; then ERR_TIMEOUT */
+/* The handler is through with it: no callback comes any more, and its protocol may be freed. FIN,
+ * and what still comes until the peer's is dropped; after linger_ms, or at once with 0, a reset. */
+void stream_leave(struct stream *s, uint32_t linger_ms);
 
 /* Below: for what stands behind a stream. */
 

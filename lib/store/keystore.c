@@ -161,6 +161,11 @@ uint64_t keystore_total(const struct keystore *ks)
     return ks->total;
 }
 
+uint64_t keystore_adds(const struct keystore *ks)
+{
+    return ks->adds;
+}
+
 uint64_t keystore_pending(const struct keystore *ks)
 {
     return ks->now->pending;
@@ -199,11 +204,17 @@ static enum err write_run(struct store_job *job, struct ldb *db, struct error *e
 
 static void write_next(struct keystore *ks);
 
+static bool brings_keys(const struct keystore_write *req)
+{
+    return req->op == KEYSTORE_ADD || req->op == KEYSTORE_SWITCH;
+}
+
 static void write_done(struct store_job *job, const struct error *err)
 {
     struct keystore *ks = container_of(job, struct keystore, job);
     struct keystore_write *req = ks->running;
     ks->running = NULL;
+    ks->adds += brings_keys(req);
     if (!err && req->op == KEYSTORE_SWITCH)
         ks->stage = NULL;
     if (!err && req->op != KEYSTORE_ROWS)
@@ -229,6 +240,7 @@ void keystore_write(struct keystore *ks, struct keystore_write *req)
     assert(!req->keys || req->keys->count <= LIMIT_KEYSTORE_BATCH_KEYS);
     assert(ks->stage || (req->op != KEYSTORE_STAGE && req->op != KEYSTORE_SWITCH));
     req->keystore_ = ks;
+    ks->adds += brings_keys(req);
     list_append(&ks->waiting, &req->link_);
     if (!ks->running)
         write_next(ks);

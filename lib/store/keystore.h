@@ -8,7 +8,7 @@
  *   'n' kad[8] multihash   -> ""    its first provide is still pending              ('N')
  *   'c' bucket[2]          -> be64  keys in the bucket                              ('C')
  *   'm' name               -> ...   keystore_state.h; other names are the caller's
- *   'r'                    -> ...   rows of the scheduler: ipfs/schedule.h
+ *   'r', 'p'               -> ...   rows of the scheduler: ipfs/schedule.h
  *
  * A key set is replaced by a whole one: keystore_stage.h. All that is read is of one generation.
  * Nothing here holds keys but the sets its callers bring: a region is counted without a key being
@@ -40,6 +40,8 @@ void keystore_destroy(struct keystore *ks); /* NULL is fine; asserts that nothin
 
 uint64_t keystore_total(const struct keystore *ks);
 uint64_t keystore_pending(const struct keystore *ks);
+/* Moves when keys are to be added and again when they are: unchanged means that none came. */
+uint64_t keystore_adds(const struct keystore *ks);
 /* Exact for prefixes of up to KEYSTORE_BUCKET_BITS; for longer ones, at most that many. */
 uint64_t keystore_bucket_count(const struct keystore *ks, struct kad_prefix p);
 

@@ -40,7 +40,7 @@ struct keystore {
     struct mem_owner *mem;
     struct keystore_counts *now; /* owned: as of the last write that was answered */
     struct keystore_sums sums[2];
-    uint64_t total, generation;
+    uint64_t total, generation, adds;
     struct keystore_counts *writer[2]; /* owned: the worker's while a write runs */
     uint64_t writer_generation;
     bool writer_stale;       /* the writer's: a write failed, read them again */

@@ -13,6 +13,8 @@ struct session {
     uint64_t last; /* place of the last record */
     size_t out_size, out_at;
     bool told, stuck;
+    uint32_t epoch, taken; /* taken: in this call */
+    struct deferred again;
     size_t part_size;
     uint8_t part[512]; /* a message of which more is to come */
     uint8_t out[8192]; /* an answer */
@@ -23,6 +25,7 @@ static enum err on_open(struct stream *s, void *ctx, void **user)
     struct session *x = calloc(1, sizeof(*x));
     x->sink = ctx;
     x->stream = s;
+    x->epoch = x->sink->all->epoch;
     *user = x;
     return ERR_OK;
 }
@@ -91,6 +94,9 @@ static bool record(struct session *x, struct bytes key)
     s->records++;
     s->sum += kad;
     s->all->records++;
+    x->taken++;
+    if (s->all->on_record)
+        s->all->on_record(s->all->ctx, s, kad);
     return true;
 }
 
@@ -151,6 +157,11 @@ static size_t take(struct session *x, struct bytes in, bool *open)
     return used;
 }
 
+static void on_again(struct deferred *d)
+{
+    stream_resume(container_of(d, struct session, again)->stream);
+}
+
 static size_t on_data(struct stream *s, void *user, const uint8_t *bytes, size_t size)
 {
     struct session *x = user;
@@ -161,12 +172,18 @@ static size_t on_data(struct stream *s, void *user, const uint8_t *bytes, size_t
         stream_finish(s);
         return 0;
     }
+    if (x->epoch != all->epoch)
+        return size;
     if (all->away) {
         stream_reset(s, 0);
         return size;
     }
-    while (open && at < size && x->out_at == x->out_size && !x->stuck)
+    x->taken = 0;
+    while (open && at < size && x->out_at == x->out_size && !x->stuck &&
+           (all->slow == 0 || x->taken < all->slow))
         at += take(x, bytes_of(bytes + at, size - at), &open);
+    if (open && at < size && all->slow > 0 && !deferred_pending(&x->again))
+        loop_defer(all->loop, &x->again, on_again);
     if (all->on_records)
         all->on_records(all->ctx);
     return at;
@@ -186,6 +203,7 @@ static size_t on_writable(struct stream *s, void *user, uint8_t *buf, size_t roo
 static void on_close(struct stream *s UNUSED, void *user, const struct error *err UNUSED,
                      uint32_t code UNUSED)
 {
+    loop_defer_cancel(&((struct session *)user)->again);
     free(user);
 }
 

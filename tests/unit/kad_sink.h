@@ -28,8 +28,13 @@ struct sinks {
     uint32_t count, closing;
     struct protocol protocol[SINKS_MAX];
     uint64_t records;
-    bool away;                     /* all of them: every stream ends at its first bytes */
+    bool away; /* all of them: every stream ends at its first bytes */
+    /* Records that one call of a stream takes, at most; 0: what there is. Who is slow has much that
+     * it has not read. */
+    uint32_t slow;
+    uint32_t epoch;                /* moved on: what older streams bring is lost */
     void (*on_records)(void *ctx); /* after some have come; may be NULL */
+    void (*on_record)(void *ctx, const struct sink *s, uint64_t kad); /* each; may be NULL */
     void *ctx;
 };
 

@@ -51,13 +51,16 @@ TEST(servers_that_stall_or_reset_are_done_without)
     pbed_end(&b);
 }
 
-TEST(a_pass_that_was_cut_off_is_done_again)
+/* Records sent twice by two processes, the second of which begins so much later. */
+static uint64_t sent_again(int64_t later_ms)
 {
     static struct provider_bed b;
+    struct provider_status st;
     pbed_make(&b, 24);
     b.chunk_keys = 64;
     pbed_keys(&b, 0, 20000);
     b.stop_at = 200000; /* half of them */
+    pbed_clock(&b, 1, 0);
     pbed_provider_up(&b);
     timer_set(&b.poll, 1);
     pbed_await(&b, "the middle");
@@ -66,12 +69,23 @@ TEST(a_pass_that_was_cut_off_is_done_again)
     check(before < 390000, "it was in the middle");
     provider_destroy(b.provider);
     b.stop_at = 0;
+    pbed_clock(&b, 1, later_ms);
     pbed_provider_up(&b);
     pbed_cycle(&b, "the rest");
-    /* What was written may never have been read: nothing tells how far it came. */
-    check(b.sinks.records >= before + 400000, "no key is missed");
+    provider_status(b.provider, &st);
+    check(b.sinks.records >= 400000, "no key is missed");
+    check(st.totals.keys == 20000, "and each is counted once");
+    uint64_t again = b.sinks.records - 400000;
+    check(later_ms == 0 || again >= before, "from the start");
     pbed_provider_down(&b);
     pbed_end(&b);
+    return again;
+}
+
+TEST(a_pass_that_was_cut_off_goes_on_where_it_was_proven_to_be)
+{
+    check(sent_again(0) <= LIMIT_PASS_RING * 64 * KAD_K, "a ring at most is sent again");
+    check(sent_again(2 * 3600 * 1000) > 0, "after hours it begins anew");
 }
 
 TEST(it_can_be_stopped_at_any_moment)

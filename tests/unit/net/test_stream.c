@@ -136,6 +136,37 @@ TEST(bytes_go_through_and_both_ends_close)
     bed_end(&b);
 }
 
+TEST(a_stream_that_was_left_calls_nobody)
+{
+    struct bed b;
+    bed_make(&b);
+    for (uint32_t linger_ms = 0; linger_ms <= 5000; linger_ms += 5000) {
+        struct protocol p = { .name = "/test", .ops = &plain_ops };
+        struct side a = { .to_send = 1000 }, l = { .to_send = 5000 };
+        pair_open(&b, &a, &l, &p, 0);
+        stream_pause(a.s); /* what has come by then is dropped too */
+        loop_clock_turn(b.loop, 1);
+        stream_leave(a.s, linger_ms);
+        loop_clock_turn(b.loop, 1);
+        check(l.fin == (linger_ms > 0), "the peer hears of it");
+        if (!l.closed)
+            stream_want_write(l.s);
+        loop_clock_turn(b.loop, 1);
+        check(l.closed && (l.end == ERR_OK) == (linger_ms > 0), "and comes to an end");
+        check(!a.closed && !a.fin && a.got == 0, "nobody is told");
+    }
+    struct protocol p = { .name = "/test", .ops = &plain_ops };
+    struct side a = { 0 }, l = { .take_max = SIZE_MAX };
+    pair_open(&b, &a, &l, &p, 0);
+    loop_clock_turn(b.loop, 1);
+    stream_leave(a.s, 5000);
+    loop_clock_turn(b.loop, 4900);
+    check(!l.closed, "a peer that does not end it");
+    loop_clock_turn(b.loop, 200);
+    check(l.closed && l.end != ERR_OK && !a.closed, "is not waited for");
+    bed_end(&b);
+}
+
 TEST(a_handler_that_takes_nothing_stops_its_peer)
 {
     struct bed b;
