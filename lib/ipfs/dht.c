@@ -15,13 +15,18 @@ struct link {
     uint64_t used_ms;
 };
 
+struct known { /* of the routing table */
+    struct kad_peer peer;
+    uint64_t heard_ms; /* or asked */
+};
+
 struct dht {
     struct dht_options options;
     char name[LIMIT_KAD_PROTOCOL_BYTES];
     uint8_t self[KAD_BYTES];
     struct protocol protocols[LIMIT_KAD_USERS];
     struct host_watch watch;
-    struct kad_peer *table; /* owned */
+    struct known *table; /* owned */
     uint32_t table_count;
     uint8_t bucket[BUCKETS];
     struct bad bad[BAD_SLOTS];
@@ -175,7 +180,7 @@ uint32_t dht_table_size(const struct dht *d)
 static uint32_t table_find(const struct dht *d, const struct kad_peer *peer)
 {
     uint32_t i = 0;
-    while (i < d->table_count && !peer_id_equal(&d->table[i].id, &peer->id))
+    while (i < d->table_count && !peer_id_equal(&d->table[i].peer.id, &peer->id))
         i++;
     return i;
 }
@@ -188,7 +193,30 @@ void dht_table_add(struct dht *d, const struct kad_peer *peer)
     if (d->bucket[common] >= KAD_K || !LIMIT_CHECK(KAD_TABLE, d->table_count + 1))
         return;
     d->bucket[common]++;
-    d->table[d->table_count++] = *peer;
+    d->table[d->table_count++] = (struct known){ *peer, loop_now_ms(d->options.loop) };
+}
+
+/* It has answered. */
+static void table_heard(struct dht *d, const struct kad_peer *peer)
+{
+    dht_table_add(d, peer);
+    uint32_t i = table_find(d, peer);
+    if (i < d->table_count)
+        d->table[i].heard_ms = loop_now_ms(d->options.loop);
+}
+
+bool dht_table_silent(struct dht *d, uint64_t for_ms, struct kad_peer *out)
+{
+    struct known *oldest = d->table;
+    uint64_t now = loop_now_ms(d->options.loop);
+    for (uint32_t i = 1; i < d->table_count; i++)
+        if (d->table[i].heard_ms < oldest->heard_ms)
+            oldest = &d->table[i];
+    if (d->table_count == 0 || now - oldest->heard_ms < for_ms)
+        return false;
+    oldest->heard_ms = now;
+    *out = oldest->peer;
+    return true;
 }
 
 static void table_remove(struct dht *d, const struct kad_peer *peer)
@@ -206,13 +234,13 @@ uint32_t dht_nearest(const struct dht *d, const uint8_t target[KAD_BYTES], struc
     uint32_t n = 0;
     for (uint32_t i = 0; i < d->table_count; i++) {
         uint32_t at = n;
-        while (at > 0 && kad_compare(target, d->table[i].kad, out[at - 1].kad) < 0)
+        while (at > 0 && kad_compare(target, d->table[i].peer.kad, out[at - 1].kad) < 0)
             at--;
         if (at == max)
             continue;
         n = MIN(n + 1, max);
         memmove(out + at + 1, out + at, (n - 1 - at) * sizeof(*out));
-        out[at] = d->table[i];
+        out[at] = d->table[i].peer;
     }
     return n;
 }
@@ -361,7 +389,7 @@ static void query_end(struct dht_query *q, const struct error *err)
     else if (err && err->code != ERR_CANCELED)
         table_remove(d, q->to);
     else if (!err)
-        dht_table_add(d, q->to);
+        table_heard(d, q->to);
     q->cb(q, err);
 }
 

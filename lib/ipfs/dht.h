@@ -35,6 +35,9 @@ const struct protocol *dht_protocol(struct dht *d, const struct stream_ops *ops)
 /* The routing table. */
 uint32_t dht_table_size(const struct dht *d);
 void dht_table_add(struct dht *d, const struct kad_peer *peer);
+/* Of those that were not heard for so long, the one silent for longest, which is to be asked now:
+ * who does not answer leaves the table. */
+bool dht_table_silent(struct dht *d, uint64_t for_ms, struct kad_peer *out);
 /* Copies of the nearest; returns how many. */
 uint32_t dht_nearest(const struct dht *d, const uint8_t target[KAD_BYTES], struct kad_peer *out,
                      uint32_t max);
@@ -82,6 +85,7 @@ struct dht_query {
     const struct kad_record *record; /* in: this ADD_PROVIDER of the key goes in front; or NULL */
     uint32_t answer_ms;              /* in: 0: as dht_options */
     dht_query_peer_cb *on_peer;      /* in: each peer of the answer */
+    void *owner;                     /* in: the caller's */
     dht_query_cb *cb;                /* in */
     struct dht *dht_;
     struct dht_open open_;

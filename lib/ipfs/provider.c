@@ -182,7 +182,7 @@ uint64_t provider_last_ms(const struct provider *p, uint64_t kad)
 
 void provider_status(const struct provider *p, struct provider_status *out)
 {
-    uint64_t wall = provider_wall_ms(p), now = provider_now_ms(p);
+    uint64_t wall = provider_wall_ms(p);
     *out = (struct provider_status){
         .state = p->state,
         .loading = p->loading,
@@ -191,7 +191,7 @@ void provider_status(const struct provider *p, struct provider_status *out)
         .scheduled = p->scheduled,
         .late = p->late,
         .oldest_record_ms = p->oldest_done_ms ? wall - MIN(wall, p->oldest_done_ms) : 0,
-        .pending_oldest_ms = p->pending_since_ms ? now - p->pending_since_ms : 0,
+        .pending_oldest_ms = p->pending_since_ms ? wall - MIN(wall, p->pending_since_ms) : 0,
         .cycle_ms = p->cycle_ms,
         .progress_millionths = p->fresh_millionths,
         .holders_milli = p->holders_keys ? (uint32_t)(p->holders_sum / p->holders_keys) : 0,

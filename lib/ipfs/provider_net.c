@@ -199,6 +199,33 @@ static void refresh_next(struct provider *p)
     look_up(p, bytes_of(key, sizeof(key)), on_refreshed);
 }
 
+/* ---- servers that were not heard: some at a time ---- */
+
+static void on_ping_answer(struct dht_query *q, const struct error *err UNUSED)
+{
+    struct provider *p = q->owner;
+    p->out--;
+    (void)provider_back(p);
+}
+
+static void ping_silent(struct provider *p)
+{
+    for (uint32_t i = 0; i < LIMIT_PROVIDER_PINGS; i++) {
+        struct dht_query *q = &p->pings[i].query;
+        if (q->out_)
+            continue;
+        if (!dht_table_silent(p->dht, LIMIT_PROVIDER_SILENT_MS, &p->pings[i].peer))
+            return;
+        *q = (struct dht_query){ .to = &p->pings[i].peer,
+                                 .type = KAD_FIND_NODE,
+                                 .key = peer_id_bytes(&p->pings[i].peer.id),
+                                 .owner = p,
+                                 .cb = on_ping_answer };
+        p->out++;
+        dht_query(p->dht, q);
+    }
+}
+
 /* ---- */
 
 void provider_net_tick(struct provider *p)
@@ -206,6 +233,8 @@ void provider_net_tick(struct provider *p)
     uint64_t now = provider_now_ms(p);
     p->lookup->owner = p;
     (void)provider_record(p);
+    if (p->state == PROVIDER_ONLINE)
+        ping_silent(p);
     if (p->checking)
         return;
     if (p->state != PROVIDER_ONLINE) {
@@ -231,6 +260,8 @@ void provider_net_stop(struct provider *p)
 {
     lookup_cancel(p->lookup);
     dht_query_cancel(&p->boot_query);
+    for (uint32_t i = 0; i < LIMIT_PROVIDER_PINGS; i++)
+        dht_query_cancel(&p->pings[i].query);
     if (p->boot_dial.job_)
         host_dial_cancel(&p->boot_dial);
 }

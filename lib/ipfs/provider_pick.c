@@ -222,19 +222,26 @@ static struct candidate survey(struct provider *p)
     return best;
 }
 
+/* Since when there is something; the clock may have been stepped back meanwhile. True: it has begun
+ * or ended. */
+static bool note_since(uint64_t *since, bool is, uint64_t now)
+{
+    uint64_t before = *since;
+    *since = !is ? 0 : before == 0 ? now : MIN(before, now);
+    return (before == 0) != (*since == 0);
+}
+
 static void note_times(struct provider *p)
 {
-    uint64_t now = provider_now_ms(p);
-    if (keystore_pending(p->o.keystore) == 0)
-        p->pending_since_ms = 0;
-    else if (p->pending_since_ms == 0)
-        p->pending_since_ms = now;
-    if (p->late > 0 && p->late_since_ms == 0)
-        p->late_since_ms = now;
-    if (p->late == 0 && p->late_since_ms != 0) {
-        p->cycle_ms = now - p->late_since_ms;
-        p->late_since_ms = 0;
+    uint64_t now = provider_wall_ms(p), late_since = MIN(p->late_since_ms, now);
+    p->totals_dirty |= note_since(&p->pending_since_ms, keystore_pending(p->o.keystore) > 0, now);
+    if (note_since(&p->late_since_ms, p->late > 0, now)) {
+        p->totals_dirty = true;
+        if (p->late == 0)
+            p->cycle_ms = now - late_since;
     }
+    if (p->totals_dirty)
+        provider_flush(p);
 }
 
 static uint32_t active(const struct provider *p)

@@ -6,7 +6,7 @@
 #include "ipfs/provider_state.h"
 
 static const char totals_key[] = "mprovider";
-enum { TOTALS_BYTES = 56 };
+enum { TOTALS_BYTES = 96, TOTALS_BYTES_SHORT = 56 }; /* short: without what is measured */
 
 /* ---- loading: preimages, then 'r', 'p' and 'm' ---- */
 
@@ -15,7 +15,7 @@ static void load_rows(struct provider *p, uint8_t kind);
 static void take_totals(struct provider *p, struct bytes key, struct bytes value)
 {
     if (!bytes_equal(key, bytes_of(totals_key, sizeof(totals_key) - 1)) ||
-        value.size != TOTALS_BYTES)
+        (value.size != TOTALS_BYTES && value.size != TOTALS_BYTES_SHORT))
         return;
     struct reader r = reader_of(value);
     uint64_t start = reader_be64(&r);
@@ -26,6 +26,13 @@ static void take_totals(struct provider *p, struct bytes key, struct bytes value
     p->totals.confirmed = reader_be64(&r);
     p->totals.failed = reader_be64(&r);
     p->totals.lookups = reader_be64(&r);
+    if (reader_left(&r) == 0)
+        return;
+    p->cycle_ms = reader_be64(&r);
+    p->holders_sum = reader_be64(&r);
+    p->holders_keys = reader_be64(&r);
+    p->pending_since_ms = reader_be64(&r);
+    p->late_since_ms = reader_be64(&r);
 }
 
 /* One that is too old stays until its row is deleted. */
@@ -142,6 +149,11 @@ static void flush_totals(struct provider *p, uint32_t i)
     writer_be64(&w, p->totals.confirmed);
     writer_be64(&w, p->totals.failed);
     writer_be64(&w, p->totals.lookups);
+    writer_be64(&w, p->cycle_ms);
+    writer_be64(&w, p->holders_sum);
+    writer_be64(&w, p->holders_keys);
+    writer_be64(&w, p->pending_since_ms);
+    writer_be64(&w, p->late_since_ms);
     assert(writer_used(&w) == TOTALS_BYTES);
     p->flush_rows[i] = (struct keystore_row){ bytes_of(totals_key, sizeof(totals_key) - 1),
                                               bytes_of(p->flush_totals, TOTALS_BYTES) };

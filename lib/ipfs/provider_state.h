@@ -47,7 +47,7 @@ struct provider {
     struct keystore_row flush_rows[LIMIT_KEYSTORE_ROWS];
     uint8_t flush_keys[LIMIT_KEYSTORE_ROWS][SCHEDULE_KEY_BYTES];
     uint8_t flush_values[LIMIT_KEYSTORE_ROWS][SCHEDULE_VALUE_BYTES];
-    uint8_t flush_totals[64];
+    uint8_t flush_totals[96];
     bool flushing, totals_dirty;
     struct provider_totals totals;
 
@@ -63,6 +63,10 @@ struct provider {
     struct bytes boot_bytes;
     struct host_dial boot_dial;
     struct dht_query boot_query;
+    struct {
+        struct kad_peer peer;
+        struct dht_query query;
+    } pings[LIMIT_PROVIDER_PINGS];
 
     /* provider_pick.c */
     struct {
@@ -74,7 +78,8 @@ struct provider {
     struct keystore_read scan; /* for pending keys of parts that are fresh */
     struct keyset scan_key;
     bool scanning;
-    uint64_t pending_since_ms, late_since_ms, cycle_ms;
+    uint64_t pending_since_ms, late_since_ms; /* wall clock; 0: nothing is */
+    uint64_t cycle_ms;
     uint32_t late, scheduled, fresh_millionths;
     uint64_t oldest_done_ms, holders_sum, holders_keys;
 };

@@ -117,6 +117,8 @@ static bool message(struct session *x, struct bytes in)
         x->stuck = true;
     else if (type == KAD_ADD_PROVIDER)
         return record(x, key);
+    x->sink->pings += type == KAD_FIND_NODE && bytes_equal(key, peer_id_bytes(&x->sink->secret.id));
+    x->stuck |= x->sink->mute;
     if (x->stuck)
         return true;
     x->sink->questions++;

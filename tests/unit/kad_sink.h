@@ -18,8 +18,10 @@ struct sink {
     struct kad_peer peer;
     uint64_t records, sum; /* of the first 64 bits of their places */
     uint32_t streams, questions, descents;
-    bool stalls; /* on the first record: takes nothing more */
-    bool resets; /* on each record */
+    uint32_t pings; /* looked for itself */
+    bool mute;      /* answers nothing */
+    bool stalls;    /* on the first record: takes nothing more */
+    bool resets;    /* on each record */
 };
 struct sinks {
     struct loop *loop;

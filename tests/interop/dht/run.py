@@ -162,12 +162,13 @@ for fault in ("stop", "stall", "reset"):
 
 @case
 def killed(scene):
-    """SIGKILL in the middle of the cycle, and again: no key is missed"""
+    """SIGKILL in the middle of the cycle, and again: no key is missed, a ring a worker is sent again"""
     network, count = scene.network(60), 6000 * scene.scale
     keys = scene.keys(count)
-    node = scene.provider(network)
+    kills, workers, ring, chunk = 3, 4, 4, 64
+    node = scene.provider(network, reprovide_chunk_keys=chunk, reprovide_workers=workers)
     node.add(keys)
-    for _ in range(3):
+    for _ in range(kills):
         before, limit = network.ask("tally")["add_provider"], time.monotonic() + 30
         while network.ask("tally")["add_provider"] < before + 5000 and time.monotonic() < limit:
             time.sleep(0.01)
@@ -179,7 +180,9 @@ def killed(scene):
         time.sleep(0.2)
     scene.placed(network.ask("check", keys, node.peer_id))
     tally = network.ask("tally")
-    scene.notes.append(f"{tally['add_provider'] / (20 * count):.2f} times the records")
+    times, most = tally["add_provider"] / (20 * count), 1 + kills * workers * ring * chunk / count
+    scene.notes.append(f"{times:.2f} times the records, at most {most:.2f}")
+    scene.true("more than the rings is sent again", times <= most)
 
 
 @case

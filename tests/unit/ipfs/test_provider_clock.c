@@ -89,6 +89,67 @@ TEST(the_wall_clock_goes_back_and_forward)
     pbed_end(&b);
 }
 
+TEST(what_was_measured_survives_a_restart)
+{
+    static struct provider_bed b;
+    pbed_make(&b, SERVERS);
+    pbed_keys(&b, 0, KEYS);
+    pbed_clock(&b, 1, 0);
+    pbed_provider_up(&b);
+    while (status(&b).late == 0)
+        pbed_wait(&b, 5);
+    pbed_clock(&b, 1, 60 * 1000); /* while it is at work */
+    pbed_cycle(&b, "a cycle");
+    while (status(&b).cycle_ms == 0)
+        pbed_wait(&b, 5);
+    check(status(&b).cycle_ms >= 60 * 1000 && status(&b).holders_milli == 20000, "measured");
+    b.sinks.away = true;
+    pbed_keys(&b, KEYS, KEYS + 10);
+    while (status(&b).pending_oldest_ms == 0)
+        pbed_wait(&b, 5);
+    pbed_provider_down(&b);
+    provider_destroy(b.provider);
+    pbed_clock(&b, HOUR, HOUR);
+    pbed_provider_up(&b);
+    while (status(&b).loading)
+        pbed_wait(&b, 5);
+    struct provider_status st = status(&b);
+    check(st.cycle_ms >= 60 * 1000 && st.holders_milli == 20000, "and known again");
+    check(st.pending_oldest_ms >= HOUR, "what waits, waits since then");
+    b.sinks.away = false;
+    pbed_cycle(&b, "it is provided");
+    while (status(&b).pending_oldest_ms > 0)
+        pbed_wait(&b, 5);
+    pbed_provider_down(&b);
+    pbed_end(&b);
+}
+
+TEST(servers_that_are_not_heard_are_asked_and_leave_when_silent)
+{
+    static struct provider_bed b;
+    uint32_t pings = 0;
+    pbed_make(&b, SERVERS);
+    pbed_keys(&b, 0, KEYS);
+    pbed_clock(&b, 1, 0);
+    pbed_provider_up(&b);
+    pbed_cycle(&b, "a cycle");
+    check(status(&b).table == SERVERS, "all are known");
+    b.sinks.sink[7].mute = true;
+    for (uint32_t i = 0; i < SERVERS; i++)
+        check(b.sinks.sink[i].pings == 0, "nobody was silent");
+    pbed_clock(&b, HOUR / 3, HOUR / 3);
+    for (uint32_t i = 0; i < 200 && status(&b).table == SERVERS; i++) {
+        pbed_clock(&b, 1000, 1000);
+        pbed_wait(&b, 20);
+    }
+    for (uint32_t i = 0; i < SERVERS; i++)
+        pings += b.sinks.sink[i].pings;
+    check(status(&b).table == SERVERS - 1, "the silent one has left, and only that");
+    check(pings > 0 && b.sinks.sink[7].pings <= 1, "they were asked for themselves");
+    pbed_provider_down(&b);
+    pbed_end(&b);
+}
+
 /* Whose half got the first records. */
 static struct provider_bed *watched;
 static int first_half;
