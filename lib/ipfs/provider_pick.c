@@ -142,6 +142,7 @@ static bool worker_start(struct provider *p, struct kad_prefix prefix, bool pend
         .chunk_keys = p->o.chunk_keys,
         .connections = p->o.connections,
         .stall_ms = p->o.stall_ms,
+        .lookups = &p->totals.lookups,
         .events = { on_want, on_covers, on_ongoing, provider_resume, on_part_done, on_done, w },
     };
     w->claim = prefix;
@@ -151,7 +152,6 @@ static bool worker_start(struct provider *p, struct kad_prefix prefix, bool pend
         w->region = NULL;
         return false; /* no memory now: the next tick tries again */
     }
-    p->totals.lookups++;
     return true;
 }
 

@@ -29,7 +29,7 @@ struct region {
     bool resumed;
     struct deferred later;
     struct error failure;
-    uint64_t ongoing, lookups;
+    uint64_t ongoing;
     enum { REGION_COUNTS, REGION_FEW, REGION_EXPLORES, REGION_PASSES } state;
     bool canceled;
 };
@@ -67,11 +67,6 @@ static void finish(struct region *r, const struct error *err)
 static uint64_t wall_ms(const struct region *r)
 {
     return loop_wall_ns(dht_options(r->o.dht)->loop) / 1000000;
-}
-
-uint64_t region_lookups(const struct region *r)
-{
-    return r->lookups;
 }
 
 /* ---- split ---- */
@@ -126,7 +121,7 @@ static void on_provided(struct provide *p, const struct error *err)
     r->part.confirmed += p->confirmed;
     r->part.servers = r->part.reached = MAX(r->part.servers, p->servers);
     r->part.keys++;
-    r->lookups++;
+    ++*r->o.lookups;
     if (err) {
         finish(r, err);
         return;
@@ -357,7 +352,7 @@ static void next_part(struct region *r)
 static void on_explored(struct explore *e, const struct error *err)
 {
     struct region *r = container_of(e, struct region, u.explore);
-    r->lookups += e->lookups;
+    *r->o.lookups += e->lookups;
     if (err || r->canceled) {
         finish(r, err);
         return;

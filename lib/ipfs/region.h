@@ -47,11 +47,11 @@ struct region_options {
     struct kad_prefix prefix;
     bool pending_only; /* first provides of a part that is fresh */
     uint32_t chunk_keys, connections, stall_ms;
+    uint64_t *lookups; /* made, added to what is there */
     struct region_events events;
 };
 enum err region_start(struct region **out, const struct region_options *options, struct error *err);
 void region_cancel(struct region *r); /* done still comes, with ERR_CANCELED */
-uint64_t region_lookups(const struct region *r);
 
 /* The smallest region of kads (sorted) under cover that has at: halves of KAD_K and more are
  * split. first, count: its servers. */

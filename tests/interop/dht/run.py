@@ -17,6 +17,10 @@ from lab import Kubo, Network, PeerError, Provider
 
 CASES = []
 
+# Where no server is bad: all of them share the cores of this machine, so one that is late is busy with what others
+# were sent, and does not stand still.
+PATIENT = {"reprovide-record-timeout": "60s"}
+
 
 def case(function):
     CASES.append(function)
@@ -70,16 +74,25 @@ class Scene:
 
 def provide_all(scene, servers, count):
     network, keys = scene.network(servers), scene.keys(count)
-    node = scene.provider(network)
-    node.add(keys)
-    seconds = node.provided(count, 60 + count / 100)
+    node = scene.provider(network, keys=keys, **PATIENT)
+    node.provided(count, 60 + count / 100)
     scene.placed(network.ask("check", keys, node.peer_id))
     tally, values = network.ask("tally"), node.metrics()
-    sent, confirmed = (values[f"larder_reprovide_records_{what}_total"] for what in ("sent", "confirmed"))
-    scene.notes.append(f"{count / seconds:.0f} keys/s, {tally}, sent {sent:.0f}, confirmed {confirmed:.0f}")
+    sent, confirmed, failed = (values[f"larder_reprovide_records_{what}_total"]
+                               for what in ("sent", "confirmed", "failed"))
+    seconds = tally["last_ms"] / 1000 - node.began
+    scene.notes.append(f"{count / seconds:.0f} keys/s, {tally}, sent {sent:.0f}, confirmed {confirmed:.0f}, "
+                       f"failed {failed:.0f}")
     scene.true(f"sent {sent}, confirmed {confirmed}", sent >= confirmed >= 0.9 * sent > 0)
     scene.true(f"keys out of order: {tally}", tally["descents"] <= tally["streams"])
     return network, node, keys
+
+
+def reference_too(scene, network, node, keys):
+    scene.stop(node)
+    other = network.reference(keys)
+    verdict = network.ask("check", keys, other["peer_id"])
+    scene.notes.append(f"the reference in the same network: {other['keys'] / other['seconds']:.0f} keys/s, {verdict}")
 
 
 @case
@@ -91,10 +104,7 @@ def one_region(scene):
 @case
 def several_regions(scene):
     """50 servers, where the reference places a tenth: ours all; sent and confirmed apart"""
-    network, _, keys = provide_all(scene, 50, 2000 * scene.scale)
-    other = network.reference(keys)
-    verdict = network.ask("check", keys, other["peer_id"])
-    scene.notes.append(f"the reference in the same network: {verdict}")
+    reference_too(scene, *provide_all(scene, 50, 2000 * scene.scale))
 
 
 @case
@@ -106,7 +116,7 @@ def many_regions(scene):
 @case
 def thousand_servers(scene):
     """1,000 servers (at scale 10): every key is with all of its true 20 nearest"""
-    provide_all(scene, 1000 if scene.scale >= 10 else 250, 300 * scene.scale)
+    reference_too(scene, *provide_all(scene, 1000 if scene.scale >= 10 else 250, 300 * scene.scale))
 
 
 def in_the_middle(network, how):
@@ -160,18 +170,16 @@ for fault in ("stop", "stall", "reset"):
         case(spoiled_case)
 
 
-@case
-def killed(scene):
-    """SIGKILL in the middle of the cycle, and again: no key is missed, a ring a worker is sent again"""
-    network, count = scene.network(60), 6000 * scene.scale
-    keys = scene.keys(count)
-    kills, workers, ring, chunk = 3, 4, 4, 64
-    node = scene.provider(network, reprovide_chunk_keys=chunk, reprovide_workers=workers)
-    node.add(keys)
+def kill_thrice(scene, count, workers):
+    """Kills the daemon in the middle of a cycle, three times, and lets it end. Of each worker's ring of key chunks
+    nobody knows then what was read, so that much may come again."""
+    network, keys, kills, ring, chunk = scene.network(60), scene.keys(count), 3, 4, 64
+    node = scene.provider(network, keys=keys, reprovide_chunk_keys=chunk, reprovide_workers=workers)
     for _ in range(kills):
-        before, limit = network.ask("tally")["add_provider"], time.monotonic() + 30
-        while network.ask("tally")["add_provider"] < before + 5000 and time.monotonic() < limit:
-            time.sleep(0.01)
+        before, limit = network.ask("tally")["add_provider"], time.monotonic() + 60
+        while network.ask("tally")["add_provider"] < before + 4 * count and time.monotonic() < limit:
+            time.sleep(0.005)
+        scene.true("it was through before it was killed", node.metric("reprovide_first_provide_pending") > 0)
         node.kill()
         node.start()
     wait = time.monotonic() + 120
@@ -179,10 +187,21 @@ def killed(scene):
         scene.true("it does not end", time.monotonic() < wait)
         time.sleep(0.2)
     scene.placed(network.ask("check", keys, node.peer_id))
-    tally = network.ask("tally")
-    times, most = tally["add_provider"] / (20 * count), 1 + kills * workers * ring * chunk / count
-    scene.notes.append(f"{times:.2f} times the records, at most {most:.2f}")
-    scene.true("more than the rings is sent again", times <= most)
+    again, most = network.ask("tally")["add_provider"] - 20 * count, 20 * kills * workers * ring * chunk
+    scene.notes.append(f"{again} of {20 * count} records came again, at most {most} may")
+    scene.true("more than the rings is sent again", again <= most)
+
+
+@case
+def killed(scene):
+    """SIGKILL in the middle of the cycle, and again: no key is missed, a ring a worker is sent again"""
+    kill_thrice(scene, 6000 * scene.scale, 4)
+
+
+@case
+def killed_in_a_region(scene):
+    """SIGKILL in the middle of a region of many rings, and again: no key is missed, one ring is sent again"""
+    kill_thrice(scene, 20000 * scene.scale, 1)
 
 
 @case
@@ -190,7 +209,7 @@ def beside_the_reference(scene):
     """100,000 keys at scale 10, 200 servers: keys/s and CPU per record, ours and the reference's"""
     network, count = scene.network(200), 10000 * scene.scale
     keys = scene.keys(count)
-    node = scene.provider(network, keys=keys)  # imported before it starts, as the reference does
+    node = scene.provider(network, keys=keys, **PATIENT)  # imported before it starts, as the reference does
     node.provided(count, 600)
     cpu, tally = node.usage(), network.ask("tally")
     scene.placed(network.ask("check", keys, node.peer_id))

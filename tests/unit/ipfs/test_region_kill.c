@@ -153,6 +153,7 @@ static void process_up(void)
 static void run(uint32_t kill_at, bool pending_only)
 {
     struct error err;
+    uint64_t lookups = 0;
     process_up();
     const struct region_options options = {
         .dht = x.dht,
@@ -165,6 +166,7 @@ static void run(uint32_t kill_at, bool pending_only)
         .chunk_keys = CHUNK,
         .connections = 20,
         .stall_ms = 1000,
+        .lookups = &lookups,
         .events = { .want = on_want,
                     .resume = on_resume,
                     .part_done = on_part_done,
