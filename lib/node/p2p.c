@@ -217,8 +217,6 @@ enum err p2p_part_start(struct node *n, struct error *err)
                                           .rx_bytes_max = c->p2p_rx_max,
                                           .rx_pool_bytes = c->p2p_rx_pool,
                                           .tx_pool_bytes = c->p2p_tx_pool };
-    if (!rc && c->p2p_rx_max > 0 && c->p2p_rx_max < LIMIT_YAMUX_WINDOW_BYTES)
-        rc = error_set(err, ERR_CONFIG, "p2p-rx-max is less than one stream's window of 256 KiB");
     rc = rc ? rc : host_create(&p->host, &options, err);
     if (!n->offline)
         rc = rc ? rc : each_address(p, &c->p2p_addr, host_listen, err);
@@ -269,7 +267,7 @@ static void close_host(struct p2p *p, uint32_t drain_ms)
 /* Go away to everybody; what runs has a few seconds to end. */
 void p2p_part_drain(struct node *n)
 {
-    if (n->p2p && !n->p2p->closing)
+    if (n->p2p && n->p2p->host && !n->p2p->closing)
         close_host(n->p2p, LIMIT_P2P_DRAIN_MS);
 }
 

@@ -111,6 +111,13 @@ is "a bad nonce in the data directory" "$code $err" "2 larder: $scratch/kept: sw
 chmod 644 "$scratch/kept/swarm-nonce"
 run check-config --swarm --data-dir="$scratch/kept"
 is "one that others may read" "$code" 2
+echo garbage > "$scratch/key"
+chmod 600 "$scratch/key"
+run start --p2p-addr=/ip4/127.0.0.1/tcp/0 --http-addr= --p2p-key-file="$scratch/key" --data-dir="$scratch/badkey"
+ok "a key that is none ends the start in order" grep -q "^larder: .*$scratch/key: " <<<"$err"
+is "with the code of bad data" "$code" 4
+run check-config --p2p-addr=/ip4/127.0.0.1/tcp/0 --p2p-rx-max=1KiB
+is "less for all streams than for one" "$code $err" "2 larder: p2p-rx-max: less than p2p-stream-window, which every stream may send"
 
 run start --memory=1
 is "start refuses it too" "$code" 2

@@ -71,3 +71,19 @@ TEST(the_limit_of_descriptors_is_raised_or_said_to_be_too_low)
           "more than the system allows");
     check(setrlimit(RLIMIT_NOFILE, &before) == 0, "as it was");
 }
+
+TEST(every_stream_may_send_a_window)
+{
+    struct error err = { ERR_OK, "" };
+    static const char *const at[] = { "/ip4/127.0.0.1/tcp/0" };
+    defaults();
+    config.p2p_addr = (struct option_list){ at, 1 };
+    config.p2p_stream_window = 1 * MiB;
+    config.p2p_rx_max = 1 * MiB;
+    check(!plan_values_check(&config, &err), err.text);
+    config.p2p_rx_max--;
+    check(plan_values_check(&config, &err) == ERR_CONFIG, "less than one of them");
+    check(strstr(err.text, "p2p-rx-max"), err.text);
+    config.p2p_rx_max = 0;
+    check(!plan_values_check(&config, &err), "0 is the share");
+}
