@@ -15,14 +15,41 @@ static void trim(struct conn *c)
     conn_drain(c, YAMUX_GO_AWAY_TRIMMED);
 }
 
+/* Who has the lesser id dialed it: one of the two ends says so of a connection, and so does the
+ * other. */
+static bool dialed_by_the_lesser(const struct conn *c)
+{
+    struct bytes us = peer_id_bytes(host_id(c->host)), them = peer_id_bytes(&c->remote);
+    int order = memcmp(us.data, them.data, MIN(us.size, them.size));
+    bool we_are = order != 0 ? order < 0 : us.size < them.size;
+    return we_are != c->inbound;
+}
+
+/* Of several connections to one peer both sides must miss the same ones: if each kept its own, they
+ * would close all. Kept is the oldest of those that the lesser dialed, else the oldest. */
+static bool is_spare(struct host *h, const struct conn *c)
+{
+    bool older = true; /* while at stands before c */
+    for (struct list *at = h->conns.next; at != &h->conns; at = at->next) {
+        const struct conn *o = container_of(at, struct conn, link_);
+        if (o == c)
+            older = false;
+        else if (o->state == CONN_OPEN && !o->draining && !o->unwanted_ &&
+                 peer_id_equal(&o->remote, &c->remote) &&
+                 (dialed_by_the_lesser(o) == dialed_by_the_lesser(c) ? older
+                                                                     : dialed_by_the_lesser(o)))
+            return true;
+    }
+    return false;
+}
+
 /* Both sides dialed: one of the two connections is enough once the other has been idle for long. */
 static void duplicates(struct host *h, uint64_t now)
 {
     for (struct list *at = h->conns.next, *next; at != &h->conns; at = next) {
         struct conn *c = container_of(at, struct conn, link_);
         next = at->next;
-        if (is_idle(c) && now - c->used_ms >= LIMIT_P2P_DUPLICATE_MS &&
-            host_conn_to(h, &c->remote) != c)
+        if (is_idle(c) && now - c->used_ms >= LIMIT_P2P_DUPLICATE_MS && is_spare(h, c))
             trim(c);
     }
 }
