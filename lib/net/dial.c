@@ -163,6 +163,16 @@ static void job_fail(struct dial_job *job)
     job_end(job, &job->last, NULL);
 }
 
+/* Those who call must not keep us from calling: so many more than there may be in all. */
+static bool room_to_dial(struct host *h, struct error *err)
+{
+    if (h->conns_count < h->options.connections_max + LIMIT_P2P_DIALS)
+        return true;
+    LIMIT_HIT(P2P_CONNECTIONS);
+    error_set(err, ERR_LIMIT, "dialing: too many connections");
+    return false;
+}
+
 /* Starts the next address, and sees to the one after it. False: the job is over. */
 static bool job_step(struct dial_job *job)
 {
@@ -174,7 +184,8 @@ static bool job_step(struct dial_job *job)
         job->last_was_ip6 = t->address.ip6;
         a->job = job;
         a->target = (uint32_t)(t - job->targets);
-        a->conn = conn_dial(h, &t->address, &t->peer, a, &job->last);
+        a->conn =
+            room_to_dial(h, &job->last) ? conn_dial(h, &t->address, &t->peer, a, &job->last) : NULL;
         if (a->conn) {
             job->running++;
             h->dials++;

@@ -105,13 +105,20 @@ TEST(connections_in_all)
     static struct hosts_dial d;
     uint8_t buf[64];
     struct bytes at;
-    make(&b, 4, &(struct host_options){ .allow_private = true, .connections_max = 2 }, buf, &at);
+    make(&b, HOSTS_MAX, &(struct host_options){ .allow_private = true, .connections_max = 2 }, buf,
+         &at);
     uint64_t hits = limit_hits(LIMIT_ID_P2P_CONNECTIONS);
     check(hosts_dial(&b, 1, &d, NULL, at) == ERR_OK, d.text);
     check(hosts_dial(&b, 2, &d, NULL, at) == ERR_OK, d.text);
     check(hosts_dial(&b, 3, &d, NULL, at) == ERR_CLOSED, "closed before a byte is read");
     check(limit_hits(LIMIT_ID_P2P_CONNECTIONS) == hits + 1, "counted");
     check(host_connections(b.hosts[0]) == 2, "the others stay");
+    b.hosts[4]->conns_count += 2; /* as if two had called */
+    check(hosts_dial(&b, 4, &d, NULL, at) == ERR_CLOSED, "whoever calls, we call too");
+    b.hosts[4]->conns_count -= 2;
+    b.hosts[5]->conns_count += LIMIT_P2P_DIALS + 2;
+    check(hosts_dial(&b, 5, &d, NULL, at) == ERR_LIMIT, d.text);
+    b.hosts[5]->conns_count -= LIMIT_P2P_DIALS + 2;
     hosts_end(&b);
 }
 
