@@ -364,6 +364,16 @@ void host_disconnect(struct host *h, const struct peer_id *peer)
     }
 }
 
+void host_keep_only(struct stream *s)
+{
+    struct conn *kept = stream_conn(s);
+    for (struct list *at = kept->host->conns.next; at != &kept->host->conns; at = at->next) {
+        struct conn *c = container_of(at, struct conn, link_);
+        if (c != kept && c->state == CONN_OPEN && peer_id_equal(&c->remote, &kept->remote))
+            conn_close_soon(c);
+    }
+}
+
 void host_stream_remote(struct stream *s, struct writer *out)
 {
     address_put(out, &stream_conn(s)->address);

@@ -102,6 +102,7 @@ struct host_peer { /* a row of `larder peers` */
 uint32_t host_connections(const struct host *h);
 bool host_connected(const struct host *h, const struct peer_id *peer);
 void host_disconnect(struct host *h, const struct peer_id *peer); /* wholly, on the next turn */
+void host_keep_only(struct stream *s); /* of the connections to its peer */
 /* The multiaddr of the other end of a stream's socket, without /p2p. */
 void host_stream_remote(struct stream *s, struct writer *out);
 /* Does the peer say that it serves this row of protocols.def? False before identify has told. */

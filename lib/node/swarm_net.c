@@ -91,6 +91,13 @@ static void disconnect(void *ctx, const struct peer_id *peer)
         host_disconnect(s->host, peer);
 }
 
+static void keep_only(void *ctx, struct stream *stream)
+{
+    struct swarm_net *s = ctx;
+    if (s->host && !s->stopping)
+        host_keep_only(stream);
+}
+
 static bool admits(void *ctx, const struct peer_id *peer)
 {
     struct swarm_net *s = ctx;
@@ -219,6 +226,7 @@ static void modules_init(struct swarm_net *s)
                                        .record = &s->record,
                                        .remote = remote_of,
                                        .disconnect = disconnect,
+                                       .keep_only = keep_only,
                                        .ctx = s };
     handshake_init(&s->handshake);
     s->hive = (struct hive){ .loop = loop,

@@ -142,6 +142,21 @@ static enum err record_accept(struct session *s, const Swarm__HandshakeAck *ack,
     return rc ? rc : names_peer(s, rec, err);
 }
 
+/* A peer does not call whom it is connected to: it was started again, and may have another reserve
+ * and another overlay. What is known of it, and what is asked of it, goes with the old connection.
+ */
+static void forget_old(struct session *s)
+{
+    struct handshake *h = of(s);
+    const struct swarm_peer *p = topology_find(h->topology, stream_peer(s->stream));
+    if (!p || !p->ready || self_of(s)->req ||
+        loop_now_ms(h->loop) - p->since_ms < LIMIT_SWARM_AGAIN_MS)
+        return;
+    if (h->keep_only)
+        h->keep_only(h->ctx, s->stream);
+    topology_remove(h->topology, stream_peer(s->stream));
+}
+
 static enum err admit(struct session *s, const Swarm__HandshakeAck *ack, struct error *err)
 {
     struct handshake *h = of(s);
@@ -151,6 +166,7 @@ static enum err admit(struct session *s, const Swarm__HandshakeAck *ack, struct 
     enum err rc = record_accept(s, ack, &rec, err);
     if (rc)
         return rc;
+    forget_old(s);
     bool before = topology_find(h->topology, stream_peer(s->stream));
     const struct topology_arrival arrival = { .id = stream_peer(s->stream),
                                               .overlay = rec.overlay.data,

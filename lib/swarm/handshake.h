@@ -12,7 +12,8 @@
  *
  * Either side admits the other to the topology when it accepts its record, since streams of the
  * other may come in the very segment that ends the handshake; watchers of the topology are told at
- * the FIN. A failed handshake ends the connection.
+ * the FIN. A failed handshake ends the connection. A peer that is here and calls us again has lost
+ * its old connection, though ours may look well for a while: it starts anew here, too.
  * Thread: loop only. A record is verified where it is read: a recovery takes some 50 us.
  * Errors: ERR_MALFORMED, ERR_BAD_PROOF (the record), ERR_PROTOCOL (another network, not our id),
  *         ERR_LIMIT (no room for such a peer), and those of streams.
@@ -38,6 +39,8 @@ struct handshake { /* a field of its user, filled in but for the end, then hands
     bool (*remote)(void *ctx, struct stream *s, struct writer *out);
     /* The connections to this peer are to be closed. */
     void (*disconnect)(void *ctx, const struct peer_id *peer);
+    /* Those beside the one of this stream are dead; may be NULL. */
+    void (*keep_only)(void *ctx, struct stream *s);
     void *ctx;
     struct session_ctx ctx_;
     struct protocol dialed_; /* what we open streams with */

@@ -20,7 +20,7 @@ struct node {
     struct known *known;
     struct handshake handshake;
     struct topology_watch watch;
-    uint32_t told, gone, disconnected;
+    uint32_t told, gone, disconnected, kept;
 };
 
 static void on_peer(void *ctx, const struct swarm_peer *p UNUSED)
@@ -34,6 +34,11 @@ static void on_gone(void *ctx, const struct swarm_peer *p UNUSED)
 static void disconnect(void *ctx, const struct peer_id *peer UNUSED)
 {
     ((struct node *)ctx)->disconnected++;
+}
+
+static void keep_only(void *ctx, struct stream *s UNUSED)
+{
+    ((struct node *)ctx)->kept++;
 }
 
 static void node_make(struct node *n, struct swarm_bed *b, uint8_t seed, bool full)
@@ -59,6 +64,7 @@ static void node_make(struct node *n, struct swarm_bed *b, uint8_t seed, bool fu
                                        .known = n->known,
                                        .record = &n->record,
                                        .disconnect = disconnect,
+                                       .keep_only = keep_only,
                                        .ctx = n };
     handshake_init(&n->handshake);
 }
@@ -133,6 +139,30 @@ TEST(two_nodes_shake_hands)
         node_end(&l);
         swarm_bed_end(&b);
     }
+}
+
+TEST(who_calls_again_has_started_again)
+{
+    struct swarm_bed b;
+    struct node a, l;
+    swarm_bed_make(&b);
+    node_make(&a, &b, 1, true);
+    node_make(&l, &b, 2, true);
+    shake(&b, &a, &l, 0);
+    swarm_bed_turn(&b, LIMIT_SWARM_AGAIN_MS - 200);
+    shake(&b, &a, &l, 0);
+    check(l.told == 1 && l.gone == 0 && l.kept == 0, "both may have called at once");
+    swarm_bed_turn(&b, 200);
+    shake(&b, &a, &l, 0);
+    check(answered == 1 && answer.code == ERR_OK, answer.text);
+    check(l.gone == 1 && l.told == 2 && l.kept == 1, "it is gone, and here again");
+    check(topology_count(l.topology) == 1 && topology_find(l.topology, &a.keys.id)->ready, "once");
+    check(a.told == 1 && a.gone == 0, "who calls knows what it does");
+    shake(&b, &a, &l, 0);
+    check(l.gone == 1 && l.told == 2, "no more often than that");
+    node_end(&a);
+    node_end(&l);
+    swarm_bed_end(&b);
 }
 
 static struct bytes vector(yajl_val v, const char *key, uint8_t *buf, size_t size)
