@@ -160,6 +160,7 @@ void provider_stop(struct provider *p, void (*cb)(void *ctx), void *ctx)
     timer_set(&p->tick, 0);
     provider_net_stop(p);
     provider_pick_stop(p);
+    provider_flush(p); /* what is known by now is known after the restart */
     stop_when_quiet(p);
 }
 

@@ -11,6 +11,7 @@
 
 #include "ipfs/dht.h"
 
+struct governor;
 struct provider;
 struct keystore;
 struct work_pool;
@@ -21,6 +22,7 @@ struct provider_options {
     struct keystore *keystore; /* open */
     struct work_pool *work;
     struct mem_owner *mem;
+    struct governor *governor; /* says whether new work may begin; NULL: always */
     const char *dht_prefix;
     bool allow_private;
     const char *const *bootstrap; /* multiaddrs with /p2p/; borrowed */
@@ -33,6 +35,9 @@ enum err provider_create(struct provider **out, const struct provider_options *o
                          struct error *err);
 /* Ends what runs; cb once, when nothing is out. */
 void provider_stop(struct provider *p, void (*cb)(void *ctx), void *ctx);
+/* Memory is short: for a while one part at a time, in smaller key chunks. urgent: parts in work but
+ * one end now, and are done again later. */
+void provider_shrink(struct provider *p, bool urgent);
 void provider_destroy(struct provider *p); /* NULL is fine; after provider_stop's cb */
 
 enum provider_state { PROVIDER_OFFLINE, PROVIDER_DISCONNECTED, PROVIDER_ONLINE };

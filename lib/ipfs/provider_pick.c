@@ -1,6 +1,7 @@
 /* What is next: parts that were never provided, parts that are due, the oldest record first; then
  * new keys of parts that are fresh. And the workers that do it. */
 #include "base/mem.h"
+#include "core/governor.h"
 #include "core/log.h"
 #include "ipfs/provider_state.h"
 
@@ -18,6 +19,22 @@ static bool is_claimed(const struct provider *p, struct kad_prefix part,
             return true;
     }
     return false;
+}
+
+static bool is_lean(const struct provider *p)
+{
+    return provider_now_ms(p) < p->lean_until_ms;
+}
+
+static uint32_t workers_max(const struct provider *p)
+{
+    return is_lean(p) ? 1 : p->o.workers;
+}
+
+/* One is kept for what is due in time. */
+static uint32_t burst_max(const struct provider *p)
+{
+    return workers_max(p) > 1 ? workers_max(p) - 1 : 1;
 }
 
 static bool must_wait(const struct provider *p, struct kad_prefix part)
@@ -115,6 +132,8 @@ static void on_done(void *ctx, const struct error *err)
         p->failure = *err;
         log_info("reprovide: a part of %u bits: %s", w->claim.len, err->text);
         retry_later(p, w->claim, err);
+        if (err->code == ERR_BUDGET)
+            provider_shrink(p, false);
     }
     if (provider_back(p))
         return;
@@ -123,10 +142,19 @@ static void on_done(void *ctx, const struct error *err)
     timer_set(&p->tick, 1);
 }
 
+static uint32_t active(const struct provider *p)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->o.workers; i++)
+        n += p->workers[i].region != NULL;
+    return n;
+}
+
 static bool worker_start(struct provider *p, struct kad_prefix prefix, bool pending_only)
 {
     struct provider_worker *w = p->workers;
     struct error err = { ERR_OK, "" };
+    assert(active(p) < p->o.workers);
     while (w->region)
         w++;
     const struct kad_record *record = provider_record(p);
@@ -139,7 +167,8 @@ static bool worker_start(struct provider *p, struct kad_prefix prefix, bool pend
         .preimages = p->preimages,
         .prefix = prefix,
         .pending_only = pending_only,
-        .chunk_keys = p->o.chunk_keys,
+        .chunk_keys =
+            is_lean(p) ? MIN(p->o.chunk_keys, (uint32_t)LIMIT_PROVIDER_LEAN_KEYS) : p->o.chunk_keys,
         .connections = p->o.connections,
         .stall_ms = p->o.stall_ms,
         .lookups = &p->totals.lookups,
@@ -244,14 +273,6 @@ static void note_times(struct provider *p)
         provider_flush(p);
 }
 
-static uint32_t active(const struct provider *p)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < p->o.workers; i++)
-        n += p->workers[i].region != NULL;
-    return n;
-}
-
 /* ---- new keys of fresh parts ---- */
 
 static void on_scanned(struct keystore_read *req, const struct error *err)
@@ -275,6 +296,8 @@ static void on_scanned(struct keystore_read *req, const struct error *err)
     if (!e || !schedule_is_fresh(&p->schedule, e, provider_wall_ms(p)) ||
         is_claimed(p, e->prefix, NULL) || must_wait(p, e->prefix))
         return; /* it is done with its part */
+    if (active(p) >= burst_max(p))
+        return; /* workers have begun since the scan did */
     (void)worker_start(p, e->prefix, true);
 }
 
@@ -292,23 +315,35 @@ static void scan_pending(struct provider *p)
 
 void provider_pick_tick(struct provider *p)
 {
-    uint32_t burst_max = p->o.workers > 1 ? p->o.workers - 1 : 1;
+    uint32_t workers = workers_max(p);
+    bool admitted = !p->o.governor || governor_admits(p->o.governor);
     schedule_clock(&p->schedule, provider_wall_ms(p));
     for (;;) {
         struct candidate c = survey(p);
         uint32_t n = active(p);
         note_times(p);
-        if (p->state != PROVIDER_ONLINE || !p->has_address || n == p->o.workers)
+        if (p->state != PROVIDER_ONLINE || !p->has_address || !admitted || n >= workers)
             return;
-        if (c.found && n >= (c.late ? burst_max : p->o.workers))
+        if (c.found && n >= (c.late ? burst_max(p) : workers))
             return;
         if (!c.found)
             break;
         if (!worker_start(p, c.prefix, false))
             return;
     }
-    if (active(p) < burst_max)
+    if (active(p) < burst_max(p))
         scan_pending(p);
+}
+
+void provider_shrink(struct provider *p, bool urgent)
+{
+    bool first = true;
+    p->lean_until_ms = provider_now_ms(p) + LIMIT_PROVIDER_LEAN_MS;
+    for (uint32_t i = 0; urgent && i < p->o.workers; i++) {
+        if (p->workers[i].region && !first)
+            region_cancel(p->workers[i].region);
+        first &= !p->workers[i].region;
+    }
 }
 
 void provider_pick_stop(struct provider *p)

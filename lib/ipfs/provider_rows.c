@@ -123,8 +123,8 @@ static void on_flushed(struct keystore_write *req, const struct error *err)
     p->flushing = false;
     if (err)
         p->failure = *err; /* the parts will be done again after a restart */
-    if (!provider_back(p))
-        provider_flush(p);
+    provider_flush(p);
+    (void)provider_back(p);
 }
 
 static void flush_row(struct provider *p, uint32_t i, uint8_t kind, struct kad_prefix prefix,
@@ -199,7 +199,7 @@ void provider_flush(struct provider *p)
 {
     struct schedule *s = &p->schedule;
     uint32_t n = 0, most = LIMIT_KEYSTORE_ROWS - 1;
-    if (p->flushing || p->stopping)
+    if (p->flushing || p->loading)
         return;
     while (n < most && s->gone_count > 0)
         flush_row(p, n++, 'r', s->gone[--s->gone_count], NULL);

@@ -78,6 +78,7 @@ struct provider {
     struct keystore_read scan; /* for pending keys of parts that are fresh */
     struct keyset scan_key;
     bool scanning;
+    uint64_t lean_until_ms;                   /* on the loop's clock */
     uint64_t pending_since_ms, late_since_ms; /* wall clock; 0: nothing is */
     uint64_t cycle_ms;
     uint32_t late, scheduled, fresh_millionths;

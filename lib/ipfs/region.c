@@ -167,7 +167,7 @@ static void on_few(struct keystore_read *req, const struct error *err)
     struct region *r = container_of(req, struct region, few);
     if (err) {
         finish(r, err);
-    } else if (r->keys.count > FEW_KEYS && !r->canceled) {
+    } else if ((r->keys.count > FEW_KEYS || !req->end) && !r->canceled) {
         explore(r);
     } else {
         shift_ongoing(r, r->keys.count);
@@ -391,8 +391,8 @@ static void on_count(struct keystore_count *req, const struct error *err)
 
 static void explore(struct region *r)
 {
-    shift_ongoing(r, r->o.pending_only ? MIN(keystore_pending(r->o.keystore), r->count.count)
-                                       : keystore_bucket_count(r->o.keystore, r->o.prefix));
+    uint64_t keys = keystore_bucket_count(r->o.keystore, r->o.prefix);
+    shift_ongoing(r, r->o.pending_only ? MIN(keystore_pending(r->o.keystore), keys) : keys);
     r->state = REGION_EXPLORES;
     r->u.explore.prefix = r->o.prefix;
     r->u.explore.preimages = r->o.preimages;

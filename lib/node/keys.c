@@ -17,7 +17,8 @@ struct keys_command {
     uint32_t argc;
     const char *const *argv;
     const struct keys_verb *verb;
-    struct keyset keys;
+    struct keyset keys, part; /* part: of keys, in one write */
+    uint32_t written;
     struct keystore_write write;
     struct keystore_count count;
     struct keystore_read read;
@@ -184,6 +185,7 @@ static void run_count(struct keys_command *c)
 /* ---- import ---- */
 
 static void import_next(struct keys_command *c);
+static void import_write(struct keys_command *c);
 
 static void progress(struct keys_command *c, bool last)
 {
@@ -238,8 +240,25 @@ static void on_import_written(struct keystore_write *req, const struct error *er
     c->known += req->known;
     if (err)
         finish(c, 0, err);
-    else if (!was_stopped(c))
+    else if (was_stopped(c))
+        return;
+    else if (c->written < c->keys.count)
+        import_write(c);
+    else
         import_next(c);
+}
+
+/* The next of the sorted keys. */
+static void import_write(struct keys_command *c)
+{
+    uint32_t count = MIN(c->keys.count - c->written, (uint32_t)LIMIT_KEYSTORE_BATCH_KEYS);
+    c->part = keyset_part(&c->keys, c->written, count);
+    c->written += count;
+    c->write = (struct keystore_write){ .op = c->replace ? KEYSTORE_STAGE : KEYSTORE_ADD,
+                                        .keys = &c->part,
+                                        .cb = on_import_written };
+    c->busy = true;
+    keystore_write(c->place.keystore, &c->write);
 }
 
 static enum err slice_run(struct work *w, struct error *err)
@@ -287,11 +306,8 @@ static void slice_done(struct work *w, const struct error *err)
         import_end(c);
         return;
     }
-    c->write = (struct keystore_write){ .op = c->replace ? KEYSTORE_STAGE : KEYSTORE_ADD,
-                                        .keys = &c->keys,
-                                        .cb = on_import_written };
-    c->busy = true;
-    keystore_write(c->place.keystore, &c->write);
+    c->written = 0;
+    import_write(c);
 }
 
 static void import_next(struct keys_command *c)
@@ -392,7 +408,7 @@ static const struct keys_verb verbs[] = {
     { "rm", 1, UINT32_MAX, LIMIT_KEYSTORE_BATCH_KEYS, run_rm },
     { "has", 1, UINT32_MAX, LIMIT_KEYSTORE_BATCH_KEYS, run_has },
     { "count", 0, 1, 1, run_count },
-    { "import", 1, 3, LIMIT_KEYSTORE_BATCH_KEYS, run_import },
+    { "import", 1, 3, LIMIT_KEYSTORE_IMPORT_KEYS, run_import },
     { "export", 0, 0, EXPORT_KEYS, run_export },
 };
 
@@ -423,7 +439,10 @@ enum err keys_start(struct keys_command **out, const struct keys_place *place, u
     c->argc = argc - 1;
     c->argv = argv + 1;
     c->verb = verb;
-    if (!keyset_init(&c->keys, place->mem, verb->set)) {
+    uint32_t set = verb->set; /* an import can do with fewer at a time */
+    while (!keyset_init(&c->keys, place->mem, set) && set > LIMIT_KEYSTORE_BATCH_KEYS)
+        set /= 2;
+    if (!c->keys.bytes_) {
         mem_free(place->mem, c);
         return mem_refused(place->mem, keyset_bytes(verb->set), err);
     }

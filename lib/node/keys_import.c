@@ -41,15 +41,20 @@ static void tell(struct keys_import *in, const char *why)
     in->text_used = MIN(in->text_used + (size_t)MAX(n, 0), sizeof(in->text) - 1);
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
 /* False: the set is full, and the line is to be read again. */
 static bool take_line(struct keys_import *in, const char *line, size_t size, struct keyset *keys)
 {
     uint8_t buf[CID_BYTES_MAX];
     struct bytes hash;
     struct error err;
-    while (size > 0 && strchr(" \t\r", line[size - 1]))
+    while (size > 0 && is_blank(line[size - 1]))
         size--;
-    while (size > 0 && strchr(" \t", line[0])) {
+    while (size > 0 && is_blank(line[0])) {
         line++;
         size--;
     }

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "codec/json.h"
 #include "core/config.h"
+#include "core/governor.h"
 #include "core/metrics.h"
 #include "ipfs/provider.h"
 #include "node/node_state.h"
@@ -19,6 +20,7 @@ struct reprovide {
     bool open, stopping, stopped, ending;
     struct node_hold hold;
     struct metrics_collector collector;
+    struct governor_shrinker shrinker;
     struct status_section section;
 };
 
@@ -106,6 +108,11 @@ static void write_section(struct status_section *s, struct json_writer *w)
 
 /* ---- life ---- */
 
+static void shrink(struct governor_shrinker *s, uint64_t bytes UNUSED, bool urgent)
+{
+    provider_shrink(container_of(s, struct reprovide, shrinker)->provider, urgent);
+}
+
 static enum err begin(struct reprovide *r, struct error *err)
 {
     const struct config *c = r->node->started;
@@ -115,6 +122,7 @@ static enum err begin(struct reprovide *r, struct error *err)
         .keystore = r->keystore,
         .work = r->node->env.work,
         .mem = r->mem,
+        .governor = r->node->env.governor,
         .dht_prefix = c->dht_protocol_prefix,
         .allow_private = c->allow_private_cidrs,
         .bootstrap = c->dht_bootstrap.items,
@@ -130,6 +138,8 @@ static enum err begin(struct reprovide *r, struct error *err)
         return rc;
     r->collector.collect = collect;
     metrics_collector_add(&r->collector);
+    r->shrinker = (struct governor_shrinker){ .owner = r->mem, .shrink = shrink };
+    governor_shrinker_add(r->node->env.governor, &r->shrinker);
     r->section.name = "reprovide";
     r->section.write = write_section;
     status_section_add(node_status(r->node), &r->section);
@@ -167,6 +177,7 @@ static void part_free(struct reprovide *r)
 {
     struct node *n = r->node;
     if (r->provider) {
+        governor_shrinker_remove(&r->shrinker);
         metrics_collector_remove(&r->collector);
         status_section_remove(&r->section);
     }

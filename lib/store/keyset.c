@@ -91,3 +91,9 @@ void keyset_sort(struct keyset *s)
             s->at_[kept++] = s->at_[i];
     s->count = kept;
 }
+
+struct keyset keyset_part(const struct keyset *s, uint32_t first, uint32_t count)
+{
+    assert(first <= s->count && count <= s->count - first);
+    return (struct keyset){ .bytes_ = s->bytes_, .at_ = s->at_ + first, .count = count };
+}

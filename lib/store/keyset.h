@@ -59,6 +59,8 @@ bool keyset_add(struct keyset *s, struct bytes multihash) WARN_UNUSED;
 /* kad and multihash, as in the keystore. */
 bool keyset_add_key(struct keyset *s, struct bytes key) WARN_UNUSED;
 void keyset_sort(struct keyset *s); /* and each key once */
+/* Some of a set's keys, as a set; it borrows them and is not freed. */
+struct keyset keyset_part(const struct keyset *s, uint32_t first, uint32_t count);
 
 static inline struct bytes keyset_key(const struct keyset *s, uint32_t i) /* kad and multihash */
 {

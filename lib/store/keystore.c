@@ -2,11 +2,13 @@
 #include "base/mem.h"
 #include "store/keystore_state.h"
 
-enum { COUNT_KEY_BYTES = 3, BATCH_BYTES = 1 * MiB };
+enum { COUNT_KEY_BYTES = 3, BATCH_BYTES = 1536 * 1024 };
 
-/* A full batch of the longest keys that fit a set, as keys and as pending, and every counter. */
-static_assert(2 * LIMIT_KEYSTORE_BATCH_KEYS * (KEYSET_SLOT_BYTES + 4) + KEYSTORE_BUCKETS * 16 +
-                      LIMIT_KEYSTORE_ROWS * 256 <=
+/* The longest keys that fit a full set, as keys and as pending, in two generations while a stage is
+ * open, and every counter. */
+static_assert(2 * (2 * LIMIT_KEYSTORE_BATCH_KEYS * (KEYSET_SLOT_BYTES + 3) +
+                   KEYSTORE_BUCKETS * 14) +
+                      (LIMIT_KEYSTORE_ROWS + 4) * 256 <=
                   BATCH_BYTES,
               "a full write fits into its batch");
 

@@ -57,13 +57,14 @@ done
 # What people put into such a file, and how.
 v0=QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n
 printf '%s\r\n%s\r\n' $v0 $v0 >"$scratch/dos"
-printf '\n\t%s  \n%s' $cid "f017012205994843906" >"$scratch/short"
+printf '\n\t%s  \n\0\n%s' $cid "f017012205994843906" >"$scratch/short"
 run keys import "$scratch/dos" --data-dir="$scratch/one"
 is "ends of lines as in DOS" "$code $(cut -d';' -f1 <<<"$out")" "0 2 keys read: 1 added, 1 were there or repeated, 0 bad lines"
 run keys import "$scratch/short" --data-dir="$scratch/one"
 is "blanks around a key, and a bad last line without its end" "$code $(cut -d';' -f1 <<<"$out")" \
-    "1 1 keys read: 1 added, 0 were there or repeated, 1 bad lines"
-ok "with its number" grep -q "^line 3: neither" <<<"$err"
+    "1 1 keys read: 1 added, 0 were there or repeated, 2 bad lines"
+ok "with their numbers" test "$(grep -c "^line [34]: neither" <<<"$err")" = 2
+ok "with its number" grep -q "^line 4: neither" <<<"$err"
 {
     printf 'bafkqabtmmfzgizls\n'              # an identity hash
     printf '1340%0128d\n' 7                      # sha2-512: 64 bytes

@@ -202,6 +202,8 @@ static void hosts_down(struct provider_bed *b)
 void pbed_end(struct provider_bed *b)
 {
     hosts_down(b);
+    keystore_stop(b->ks, pbed_wake, b);
+    pbed_await(b, "the keystore is at rest");
     keystore_destroy(b->ks);
     stores_close(b->stores, on_stores, b);
     pbed_await(b, "stores");

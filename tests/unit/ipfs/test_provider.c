@@ -104,3 +104,68 @@ TEST(it_can_be_stopped_at_any_moment)
     pbed_provider_down(&b);
     pbed_end(&b);
 }
+
+TEST(what_was_counted_outlives_a_stop)
+{
+    static struct provider_bed b;
+    struct provider_status st;
+    pbed_make(&b, 24);
+    pbed_keys(&b, 0, 100);
+    pbed_provider_up(&b);
+    pbed_cycle(&b, "once");
+    provider_count(b.provider, 20, 19); /* as `larder provide` does */
+    pbed_provider_down(&b);
+    provider_destroy(b.provider);
+    pbed_provider_up(&b);
+    do {
+        pbed_wait(&b, 2);
+        provider_status(b.provider, &st);
+    } while (st.loading);
+    check(st.totals.sent == 2020 && st.totals.keys == 101, "to the last record");
+    pbed_provider_down(&b);
+    pbed_end(&b);
+}
+
+static uint64_t most_ongoing(struct provider_bed *b, uint32_t *active)
+{
+    struct provider_status st;
+    uint64_t most = 0;
+    for (int i = 0; i < 20000 && keystore_pending(b->ks) > 0; i++) {
+        pbed_wait(b, 1);
+        provider_status(b->provider, &st);
+        most = MAX(most, st.ongoing_keys);
+        *active = MAX(*active, st.active);
+    }
+    check(keystore_pending(b->ks) == 0, "all are provided");
+    return most;
+}
+
+TEST(new_keys_of_a_fresh_part_are_all_in_work)
+{
+    static struct provider_bed b;
+    uint32_t active = 0;
+    pbed_make(&b, 24);
+    pbed_keys(&b, 0, 500);
+    pbed_provider_up(&b);
+    pbed_cycle(&b, "once");
+    pbed_keys(&b, 500, 1500);
+    check(most_ongoing(&b, &active) == 1000, "and counted");
+    pbed_provider_down(&b);
+    pbed_end(&b);
+}
+
+TEST(one_part_at_a_time_while_memory_is_short)
+{
+    static struct provider_bed b;
+    uint32_t active = 0;
+    pbed_make(&b, 60);
+    b.workers = 4;
+    pbed_keys(&b, 0, 4000);
+    pbed_provider_up(&b);
+    provider_shrink(b.provider, true);
+    (void)most_ongoing(&b, &active);
+    check(active == 1, "small and slow, but all of them");
+    pbed_provider_down(&b);
+    pbed_exact(&b, 4000);
+    pbed_end(&b);
+}
