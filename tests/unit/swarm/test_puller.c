@@ -6,7 +6,7 @@
 #include "core/metrics.h"
 #include "net/stream_mem.h"
 #include "store/reserve_state.h"
-#include "swarm/puller.h"
+#include "swarm/puller_state.h"
 #include "swarm/pullsync_cursors.h"
 #include "swarm/pullsync_server.h"
 
@@ -370,6 +370,61 @@ TEST(each_refused_allocation_leaves_no_hole)
         bed_turn(&bed, 10000);
         check(look().synced && bed_contains(&bed, 1, 0), "in the end all is there");
     }
+    end();
+}
+
+struct goer {
+    struct deferred d;
+    uint32_t turns;
+    bool gone;
+};
+static void on_turn(struct deferred *d)
+{
+    struct goer *g = container_of(d, struct goer, d);
+    if (puller->env.inflight.count < 250 || g->turns-- > 0) { /* once one has asked for all */
+        loop_defer(bed.loop, d, on_turn);
+        return;
+    }
+    puller_peer_down(puller, &peers[0]);
+    g->gone = true;
+}
+
+/* Whatever the first was asked for when it went, no interval of the second passes a hole. */
+TEST(what_one_peer_took_and_did_not_bring_is_asked_of_the_other)
+{
+    for (uint32_t turns = 0; turns < 12; turns++) {
+        make();
+        bed_put(&bed, 0, 0, 0, 250);
+        up(0);
+        up(1);
+        struct goer g = { .turns = turns };
+        loop_defer(bed.loop, &g.d, on_turn);
+        bed_turn(&bed, 20000);
+        loop_defer_cancel(&g.d);
+        check(look().peers == (g.gone ? 1 : 2), "it went, or was through before");
+        check(look().synced && bed_count(&bed, 1) == 250, "all is there");
+        end();
+    }
+}
+
+static uint32_t bins_of(uint8_t proximity)
+{
+    uint8_t theirs[OVERLAY_BYTES] = { 0 };
+    puller_peer_up(puller, &peers[0], theirs, proximity);
+    bed_turn(&bed, 1000);
+    uint32_t bins = look().bins;
+    puller_peer_down(puller, &peers[0]);
+    bed_turn(&bed, 100);
+    return bins;
+}
+
+TEST(who_is_far_off_is_asked_for_little_or_nothing)
+{
+    make();
+    bed.w[1].reserve->capacity.radius = 8;
+    check(bins_of(8) == RESERVE_BINS - 8 && bins_of(20) == RESERVE_BINS - 8, "neighbours");
+    check(bins_of(7) == 1 && bins_of(8 - LIMIT_PULLSYNC_FAR_BINS) == 1, "those next to us");
+    check(bins_of(7 - LIMIT_PULLSYNC_FAR_BINS) == 0 && bins_of(0) == 0, "nobody else");
     end();
 }
 

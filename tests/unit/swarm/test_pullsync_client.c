@@ -100,9 +100,12 @@ TEST(a_page_is_pulled_and_the_next_pass_wants_nothing)
     static struct pull p;
     make();
     bed_put(&bed, 0, 0, 0, 60);
+    uint64_t heard = 0;
     pull_start(&p, 0, 1, NULL);
+    p.c.heard_ms = &heard;
     bed_turn(&bed, 2000);
     check(p.done && !p.err.code, p.err.text);
+    check(heard > 0 && heard <= loop_now_ms(bed.loop), "its other sessions know that it lives");
     check(p.c.topmost == 60 && !p.c.again, "up to the last");
     check(p.c.counts.offered == 60 && p.c.counts.wanted == 60, "all were wanted");
     check(p.c.counts.delivered == 60 && p.c.counts.stored == 60, "and stored");
