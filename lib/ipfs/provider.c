@@ -31,13 +31,12 @@ const char *provider_state_name(enum provider_state state)
     return "";
 }
 
-/* Addresses change while we run: a record is made for each region. While a pass runs it keeps its
- * own, so it is made anew only when nothing is being sent. */
+/* Addresses change while we run: each region has a copy of its own. */
 const struct kad_record *provider_record(struct provider *p)
 {
     struct kad_record record;
     uint8_t buf[LIMIT_MULTIADDR_BYTES];
-    bool any = false, busy = false;
+    bool any = false;
     kad_record_init(&record, host_id(p->o.host));
     for (size_t i = 0; i < LIMIT_P2P_LISTENERS; i++) {
         struct writer w = writer_of(buf, sizeof(buf));
@@ -46,10 +45,8 @@ const struct kad_record *provider_record(struct provider *p)
         struct bytes address = bytes_of(buf, writer_used(&w));
         any |= host_announces(p->o.host, address) && kad_record_add_address(&record, address);
     }
-    for (uint32_t i = 0; i < p->o.workers; i++)
-        busy |= p->workers[i].region != NULL;
     p->has_address = any;
-    if (any && !busy)
+    if (any)
         p->record = record;
     return any && p->record.tail_size > 0 ? &p->record : NULL;
 }

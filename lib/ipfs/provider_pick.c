@@ -202,12 +202,16 @@ static uint8_t first_len(const struct provider *p)
 }
 
 /* In halves, when exploring it whole has left gaps. */
-static struct kad_prefix maybe_longer(const struct provider *p, struct kad_prefix part)
+struct kad_prefix provider_longer(const struct provider *p, struct kad_prefix part)
 {
-    for (uint32_t i = 0; i < PROVIDER_RETRIES; i++)
-        if (p->retries[i].longer && kad_prefix_holds(part, p->retries[i].prefix) && part.len < 32)
-            return kad_prefix_child(p->retries[i].prefix, false);
-    return part;
+    struct kad_prefix longest = part;
+    for (uint32_t i = 0; i < PROVIDER_RETRIES; i++) {
+        struct kad_prefix tried = p->retries[i].prefix;
+        if (p->retries[i].longer && kad_prefix_holds(part, tried) && tried.len < 32 &&
+            tried.len >= longest.len)
+            longest = kad_prefix_child(tried, false);
+    }
+    return longest;
 }
 
 static void consider(struct provider *p, struct candidate *best, struct kad_prefix part,
@@ -218,7 +222,7 @@ static void consider(struct provider *p, struct candidate *best, struct kad_pref
         return;
     if (is_claimed(p, part, NULL) || must_wait(p, part))
         return;
-    *best = (struct candidate){ maybe_longer(p, part), done, true, late };
+    *best = (struct candidate){ provider_longer(p, part), done, true, late };
 }
 
 /* One walk over the key space: what is due, and what the gauges show. */
@@ -293,6 +297,7 @@ static void on_scanned(struct keystore_read *req, const struct error *err)
     memset(req->after, 0xff, sizeof(req->after));
     be64_encode(req->after, end);
     req->after_size = sizeof(req->after);
+    timer_set(&p->tick, 1); /* the next part need not wait for its turn */
     if (!e || !schedule_is_fresh(&p->schedule, e, provider_wall_ms(p)) ||
         is_claimed(p, e->prefix, NULL) || must_wait(p, e->prefix))
         return; /* it is done with its part */

@@ -103,6 +103,8 @@ void provider_net_stop(struct provider *p);
 
 /* provider_pick.c */
 void provider_pick_tick(struct provider *p);
+/* Of a part, what is to be explored next: in halves, when the whole of it has left gaps. */
+struct kad_prefix provider_longer(const struct provider *p, struct kad_prefix part);
 void provider_pick_stop(struct provider *p);
 
 #endif

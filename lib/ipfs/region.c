@@ -7,6 +7,7 @@ enum { FEW_KEYS = 2, REPEATS = 3 };
 
 struct region {
     struct region_options o;
+    struct kad_record record;
     struct keystore_count count;
     struct keystore_read few;
     struct keystore_write settle;
@@ -406,6 +407,8 @@ enum err region_start(struct region **out, const struct region_options *options,
     if (!r)
         return mem_refused(options->mem, sizeof(*r), err);
     r->o = *options;
+    r->record = *options->record;
+    r->o.record = &r->record;
     r->count =
         (struct keystore_count){ .prefix = options->prefix, .limit = FEW_KEYS + 1, .cb = on_count };
     keystore_count(options->keystore, &r->count);

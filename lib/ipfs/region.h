@@ -42,7 +42,7 @@ struct region_options {
     struct keystore *keystore;
     struct work_pool *work;
     struct mem_owner *mem;
-    const struct kad_record *record;
+    const struct kad_record *record; /* copied: addresses change while a region is in work */
     const uint32_t *preimages;
     struct kad_prefix prefix;
     bool pending_only; /* first provides of a part that is fresh */

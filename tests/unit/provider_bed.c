@@ -156,9 +156,9 @@ void pbed_make(struct provider_bed *b, uint32_t servers)
     }
 }
 
-void pbed_provider_up(struct provider_bed *b)
+bool pbed_provider_try(struct provider_bed *b)
 {
-    struct error err;
+    struct error err = { ERR_OK, "" };
     const struct provider_options options = {
         .loop = b->loop,
         .host = b->host,
@@ -175,7 +175,14 @@ void pbed_provider_up(struct provider_bed *b)
         .interval_ms = 22 * 3600 * 1000,
         .stall_ms = b->stall_ms,
     };
-    check(!provider_create(&b->provider, &options, &err), err.text);
+    enum err rc = provider_create(&b->provider, &options, &err);
+    check(!rc || rc == ERR_BUDGET, err.text);
+    return !rc;
+}
+
+void pbed_provider_up(struct provider_bed *b)
+{
+    check(pbed_provider_try(b), "a provider");
 }
 
 void pbed_provider_down(struct provider_bed *b)

@@ -40,6 +40,7 @@ void pbed_wait(struct provider_bed *b, uint32_t ms);
  * themselves, as fast as time does. */
 void pbed_clock(struct provider_bed *b, uint64_t now_ms, int64_t wall_ms);
 void pbed_provider_up(struct provider_bed *b);
+bool pbed_provider_try(struct provider_bed *b); /* false: it was refused memory */
 void pbed_provider_down(struct provider_bed *b);
 /* Until nothing is late, pending, or in work. */
 void pbed_cycle(struct provider_bed *b, const char *why);

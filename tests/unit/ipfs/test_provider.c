@@ -1,5 +1,8 @@
 /* The provider against servers in this process: who gets what, bad servers, ends in the middle. */
+#include "ipfs/provider_state.h"
 #include "provider_bed.h"
+
+#include <string.h>
 
 TEST(every_key_reaches_its_twenty_nearest_and_nobody_else)
 {
@@ -87,6 +90,48 @@ TEST(a_pass_that_was_cut_off_goes_on_where_it_was_proven_to_be)
 {
     check(sent_again(0) <= LIMIT_PASS_RING * 64 * KAD_K, "a ring at most is sent again");
     check(sent_again(2 * 3600 * 1000) > 0, "after hours it begins anew");
+}
+
+TEST(an_address_that_comes_while_it_works_is_told_to_the_next_servers)
+{
+    static struct provider_bed b;
+    static const char any[] = "/ip4/127.0.0.2/tcp/0";
+    uint8_t address[64];
+    struct writer w = writer_of(address, sizeof(address));
+    struct provider_status st;
+    struct error err;
+    pbed_make(&b, 24);
+    pbed_keys(&b, 0, 20000);
+    pbed_provider_up(&b);
+    do {
+        pbed_wait(&b, 1);
+        provider_status(b.provider, &st);
+    } while (st.ongoing_keys == 0);
+    uint16_t before = provider_record(b.provider)->tail_size;
+    check(!multiaddr_from_text(any, strlen(any), &w, &err), err.text);
+    check(!host_listen(b.host, bytes_of(address, writer_used(&w)), &err), err.text);
+    uint16_t after = provider_record(b.provider)->tail_size;
+    provider_status(b.provider, &st);
+    check(st.active > 0 && after > before, "and not only when nothing is sent");
+    pbed_cycle(&b, "what was begun goes on as it was");
+    provider_status(b.provider, &st);
+    check(st.totals.confirmed == 400000 && st.totals.lookups > 5, "all arrives, look-ups counted");
+    pbed_provider_down(&b);
+    pbed_end(&b);
+}
+
+TEST(what_cannot_be_explored_whole_is_halved_again_and_again)
+{
+    static struct provider p;
+    const struct kad_prefix whole = { 0, 0 }, half = { 0, 1 }, quarter = { 0, 2 };
+    check(provider_longer(&p, whole).len == 0, "nothing was tried");
+    p.retries[0].prefix = whole;
+    p.retries[0].longer = true;
+    check(provider_longer(&p, whole).len == 1, "halves");
+    p.retries[1].prefix = half;
+    p.retries[1].longer = true;
+    check(provider_longer(&p, whole).len == 2, "and halves of these");
+    check(provider_longer(&p, quarter).len == 2, "as it is, where none was tried");
 }
 
 TEST(it_can_be_stopped_at_any_moment)
