@@ -1,5 +1,5 @@
-/* What the puller says of itself. "Synced" is a fact: nothing that peers have told us of is missing
- * and nothing is under way. */
+/* What the puller says of itself. "Synced" is a fact: nothing that peers have told us of is
+ * missing, nothing is under way, and a session waits in each bin for what comes. */
 #include "swarm/puller_state.h"
 
 enum { RATE_WINDOW_MS = 10000 };
@@ -52,13 +52,15 @@ static void bin_count(const struct puller_bin *b, struct puller_status *out, boo
     out->bins++;
     out->bins_live += b->loaded && bin_missing(b) == 0;
     out->missing += bin_missing(b);
-    *busy |= !b->loaded;
+    bool hears = false; /* what comes: a bin whose session failed has nobody to tell it */
     list_each (at, &b->runs) {
         const struct pull_run *run = container_of(at, struct pull_run, link);
         bool parked = run->live && !pullsync_client_busy(&run->client);
         out->parked += parked;
+        hears |= parked;
         *busy |= !parked;
     }
+    *busy |= !b->loaded || !hears;
 }
 
 void puller_status(const struct puller *p, struct puller_status *out)

@@ -228,6 +228,19 @@ TEST(a_peer_that_resets_does_not_make_us_spin)
     end();
 }
 
+TEST(who_does_not_hear_of_what_comes_is_not_synced)
+{
+    make();
+    resets = true;
+    up(0);
+    bed_turn(&bed, 30 * 1000);
+    check(look().missing == 0 && look().parked == 0 && !look().synced, "no session stays");
+    resets = false;
+    bed_turn(&bed, LIMIT_PULLSYNC_BACKOFF_MS_MAX * 2);
+    check(look().parked == RESERVE_BINS && look().synced, "until one waits in each bin");
+    end();
+}
+
 TEST(a_falling_radius_makes_us_ask_for_what_was_left_out)
 {
     make();
