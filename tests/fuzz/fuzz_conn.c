@@ -11,7 +11,9 @@
  *     6 n          what waits is sealed and sent, in pieces of n bytes
  *     7 n          the loop turns n % 64 times, and what it says is read if n < 128
  *     8 n          the clock turns by n * 256 ms
- *     9            the host hangs up    10 p         the host opens a stream
+ *     9            the host hangs up
+ *     10 p         the host opens a stream: one of two protocols, one that nobody has, one that
+ *                  identify may have named (lazily then, with a word), or that one to leave it
  *     11 i n       a data frame of n * 32 zeros
  */
 #include <errno.h>
@@ -61,6 +63,8 @@ static struct stranger {
     struct host_dial dialing;
     struct stream_open openings[4];
     size_t openings_count;
+    bool leaves; /* the host leaves the stream it opened last as soon as it is there */
+    uint32_t linger_ms;
 } it;
 
 /* Services: messages of up to 4 KiB; one that takes nothing; one that never ends. */
@@ -138,8 +142,14 @@ static const struct protocol served[] = {
 static const struct protocol asked[] = {
     { .name = "/test/parked/1.0.0", .ops = &endless_ops },
     { .name = "/test/nobody/1.0.0", .ops = &parked_ops },
+    { .name = "/ipfs/ping/1.0.0", .ops = &endless_ops, .row = PROTOCOL_ping },
 };
-static const struct protocol *const both_asked[] = { &asked[0], &asked[1] };
+static const struct protocol *const all_asked[] = { &asked[0], &asked[1], &asked[2] };
+/* Of them, by the lowest two bits of the order. */
+static const struct asking {
+    uint8_t first, count;
+    bool leaves;
+} askings[] = { { 0, 2, false }, { 1, 1, false }, { 2, 1, false }, { 2, 1, true } };
 
 static int listen_here(struct sockaddr_in *at)
 {
@@ -370,10 +380,18 @@ static void flush(size_t piece)
     turns(2);
 }
 
-static void on_opened(struct stream_open *req UNUSED, struct stream *s,
-                      const struct error *e UNUSED)
+static void on_opened(struct stream_open *req, struct stream *s, const struct error *e UNUSED)
 {
-    if (s)
+    if (!s)
+        return;
+    assert(peer_id_equal(stream_peer(s), &ids[1].id));
+    assert(stream_protocol(s) == req->choices[req->chosen]);
+    stream_set_user(s, NULL);
+    if (stream_protocol(s) == &asked[2])
+        stream_try_write(s, "word", 4);
+    if (it.leaves)
+        stream_leave(s, it.linger_ms);
+    else
         stream_want_write(s);
 }
 
@@ -382,10 +400,12 @@ static void host_opens(uint8_t which)
     if (it.openings_count == ARRAY_SIZE(it.openings) || !host_connected(host, &ids[1].id))
         return;
     struct stream_open *req = &it.openings[it.openings_count++];
-    *req = (struct stream_open){ .to = ids[1].id,
-                                 .choices = &both_asked[which % 2],
-                                 .count = which % 2 ? 1 : 2,
-                                 .cb = on_opened };
+    const struct asking *how = &askings[which % ARRAY_SIZE(askings)];
+    it.leaves = how->leaves;
+    it.linger_ms = which & ARRAY_SIZE(askings) ? 0 : 1000;
+    *req = (struct stream_open){
+        .to = ids[1].id, .choices = &all_asked[how->first], .count = how->count, .cb = on_opened
+    };
     stream_open(host, req);
     turns(2);
 }
