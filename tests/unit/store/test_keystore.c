@@ -698,7 +698,11 @@ TEST(a_sweep_that_ends_with_a_full_step_forgets_where_it_was)
         c.req.cb = on_write;
         keystore_write(w.ks, &c.req);
         await(&w);
+        keystore_status(w.ks, &st);
+        check(st.staged == (round == 0 ? 4096 : 3), "what is staged is counted");
         keystore_stage_end(&at.req); /* given up */
+        keystore_status(w.ks, &st);
+        check(st.left > 0 && !st.staging, "and what is left of it");
         tidied(&w);
         keystore_status(w.ks, &st);
         check(st.left == 0 && st.generation == 0 && keystore_total(w.ks) == 4096, "all is swept");
