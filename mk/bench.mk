@@ -16,7 +16,7 @@ $(BUILD)/interop/go-bench: tests/interop/go-libp2p/bench/main.go tests/interop/g
 # And on rust-libp2p, where a cargo stands that is new enough for it (1.88).
 RUST_CRATE := tests/interop/rust-libp2p
 BENCH_RUST := $(if $(shell cargo --version 2>/dev/null | grep -E '^cargo 1\.(8[89]|9[0-9]|[1-9][0-9]{2})\.'),$(BUILD)/interop/rust-bench)
-$(BUILD)/interop/rust-bench: $(RUST_CRATE)/src/bench.rs $(RUST_CRATE)/Cargo.toml $(RUST_CRATE)/Cargo.lock
+$(BUILD)/interop/rust-bench: $(wildcard $(RUST_CRATE)/src/*.rs) $(RUST_CRATE)/Cargo.toml $(RUST_CRATE)/Cargo.lock
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "CARGO $@")
 	$(Q)cargo build --quiet --locked --release --bin rust-bench --manifest-path $(RUST_CRATE)/Cargo.toml \

@@ -24,6 +24,7 @@ struct dht {
     struct dht_options options;
     char name[LIMIT_KAD_PROTOCOL_BYTES];
     uint8_t self[KAD_BYTES];
+    struct protocol protocols[LIMIT_KAD_USERS];
     struct host_watch watch;
     struct known *table; /* owned */
     uint32_t table_count;
@@ -159,24 +160,14 @@ const uint8_t *dht_self(const struct dht *d)
     return d->self;
 }
 
-/* Not the DHT's own: a stream that has served lingers and names its protocol until it is over,
- * which may be when the DHT is gone. They are few, and the same each time. */
 const struct protocol *dht_protocol(struct dht *d, const struct stream_ops *ops)
 {
-    static struct {
-        char name[LIMIT_KAD_PROTOCOL_BYTES];
-        struct protocol protocol;
-    } known[LIMIT_KAD_USERS];
     uint32_t i = 0;
-    while (i < LIMIT_KAD_USERS && known[i].protocol.ops &&
-           (known[i].protocol.ops != ops || strcmp(known[i].name, d->name)))
+    while (i < LIMIT_KAD_USERS && d->protocols[i].ops && d->protocols[i].ops != ops)
         i++;
     assert(i < LIMIT_KAD_USERS);
-    if (!known[i].protocol.ops) {
-        memcpy(known[i].name, d->name, sizeof(known[i].name));
-        known[i].protocol = (struct protocol){ .name = known[i].name, .ops = ops };
-    }
-    return &known[i].protocol;
+    d->protocols[i] = (struct protocol){ .name = d->name, .ops = ops };
+    return &d->protocols[i];
 }
 
 /* ---- the routing table: buckets by common bits, oldest kept ---- */

@@ -29,7 +29,8 @@ void dht_destroy(struct dht *d); /* NULL is fine; asserts that no query is out *
 
 const struct dht_options *dht_options(const struct dht *d);
 const uint8_t *dht_self(const struct dht *d); /* our own place */
-/* The protocol, with these callbacks; it is never freed. At most LIMIT_KAD_USERS of them. */
+/* The protocol, with these callbacks; it lives as long as d, so who is through with a stream before
+ * it is over leaves it (stream_leave). At most LIMIT_KAD_USERS of them. */
 const struct protocol *dht_protocol(struct dht *d, const struct stream_ops *ops);
 
 /* The routing table. */

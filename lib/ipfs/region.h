@@ -30,7 +30,7 @@ struct region_events { /* all with ctx; any may be NULL but done */
     bool (*want)(void *ctx, struct kad_prefix region, struct kad_prefix *part);
     void (*covers)(void *ctx, struct kad_prefix prefix); /* explored: no other worker's */
     void (*ongoing)(void *ctx, int64_t keys);            /* gauge: more, or less */
-    /* Where a pass over that part was when the process ended lately; size 0: nowhere. */
+    /* Where a pass over that part was when the process ended lately; false: nowhere. */
     bool (*resume)(void *ctx, struct kad_prefix part, struct schedule_progress *at);
     void (*part_done)(void *ctx, const struct region_part *part);
     void (*done)(void *ctx, const struct error *err);

@@ -4,7 +4,6 @@
 #include "core/metrics.h"
 #include "net/host_state.h"
 
-#include <time.h>
 #include <uv.h>
 
 /* Each record and frame costs the same whatever is in it. Who sends many small ones is read by less
@@ -202,22 +201,15 @@ static bool drained(const struct conn *c)
     return c->draining && !c->writing_ && c->mux.streams_in + c->mux.streams_out == 0;
 }
 
-static uint64_t clock_ns(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 static void on_flush(struct deferred *d)
 {
     struct conn *c = container_of(d, struct conn, flush_);
     int records = 0;
     if (c->state != CONN_OPEN || c->writing_)
         return;
-    uint64_t until_ns = clock_ns() + LIMIT_P2P_FLUSH_NS;
+    uint64_t until_ns = uv_hrtime() + LIMIT_P2P_FLUSH_NS;
     bool more = true;
-    while (more && records < LIMIT_P2P_RECORDS_PER_TURN && clock_ns() < until_ns) {
+    while (more && records < LIMIT_P2P_RECORDS_PER_TURN && uv_hrtime() < until_ns) {
         more = record_out(c);
         records += more;
     }
@@ -734,7 +726,7 @@ struct conn *conn_dial(struct host *h, const struct host_address *to,
 void conn_ping(struct conn *c)
 {
     if (c->pinged_ns_ == 0)
-        c->pinged_ns_ = clock_ns();
+        c->pinged_ns_ = uv_hrtime();
     yamux_ping(&c->mux);
     conn_flush_soon(c);
 }
@@ -742,7 +734,7 @@ void conn_ping(struct conn *c)
 void conn_pong(struct conn *c)
 {
     if (c->pinged_ns_ > 0)
-        c->rtt_ns = clock_ns() - c->pinged_ns_;
+        c->rtt_ns = uv_hrtime() - c->pinged_ns_;
     c->pinged_ns_ = 0;
 }
 

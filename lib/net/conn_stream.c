@@ -228,9 +228,8 @@ static void outbound_start(struct conn_stream *cs)
 {
     struct stream_open *req = cs->request;
     const struct protocol *p = req->choices[req->chosen];
-    if (deferred_pending(
-            &req->deferred_)) { /* on_lazy: the peer has answered before it was asked */
-        loop_defer_cancel(&req->deferred_);
+    if (deferred_pending(&req->deferred_)) { /* the peer has answered before it was asked */
+        loop_defer_cancel(&req->deferred_);  /* on_lazy */
         negotiation_flush(cs);
     }
     cs->request = NULL;

@@ -3,8 +3,10 @@
  * Where peers see us, by what their identify says. A network (IPv4 /16, IPv6 /32) has one voice,
  * its newest word, so nobody who holds one network makes an address known; when several agree,
  * people are given a hint. Never announced by itself. Ports are left out: of connections that we
- * make they are chance. Owns:   nothing: a field of the host, zeroed at first; of fixed size, the
- * oldest word gives way. Thread: loop only.
+ * make they are chance.
+ *
+ * Owns:   nothing: a field of the host, zeroed at first; of fixed size, the oldest word gives way.
+ * Thread: loop only.
  */
 #ifndef LARDER_NET_OBSERVED_H
 #define LARDER_NET_OBSERVED_H

@@ -327,38 +327,36 @@ static const char *pair_of(const struct lane *lane)
     return NULL; /* nobody to compare with: larder <-> larder itself */
 }
 
-static void connects(struct bench *b, uint64_t n)
-{
-    struct lane lanes[LANES_MAX];
-    size_t count = pairs_measure(b, lanes, "connects", n);
-    const struct cost *ours = &lanes[0].median;
-    double per = 1e3 / (double)n;
-    for (size_t i = count > 1 ? 1 : 0; i < count; i++) {
-        const struct cost *theirs = &lanes[i].median;
-        const char *pair = pair_of(&lanes[i]);
-        report(b, "connect, identify, close", "1/s", (double)n / ours->wall_s, pair,
-               (double)n / theirs->wall_s);
-        report(b, "CPU of the dialer for it", "ms", ours->dialer_cpu_s * per, pair,
-               theirs->dialer_cpu_s * per);
-        report(b, "CPU of the listener for it", "ms", ours->listener_cpu_s * per, pair,
-               theirs->listener_cpu_s * per);
-    }
-}
+/* What one of many costs each side. */
+static const struct counted {
+    const char *order, *rate, *dialer, *listener, *unit;
+    double per_s; /* units in a second */
+} connects = { "connects",
+               "connect, identify, close",
+               "CPU of the dialer for it",
+               "CPU of the listener for it",
+               "ms",
+               1e3 },
+  streams = { "streams",
+              "streams of 64 bytes, one by one",
+              "CPU of the dialer for one",
+              "CPU of the listener for one",
+              "us",
+              1e6 };
 
-static void streams(struct bench *b, uint64_t n)
+static void count(struct bench *b, const struct counted *what, uint64_t n)
 {
     struct lane lanes[LANES_MAX];
-    size_t count = pairs_measure(b, lanes, "streams", n);
+    size_t lanes_count = pairs_measure(b, lanes, what->order, n);
     const struct cost *ours = &lanes[0].median;
-    double per = 1e6 / (double)n;
-    for (size_t i = count > 1 ? 1 : 0; i < count; i++) {
+    double per = what->per_s / (double)n;
+    for (size_t i = lanes_count > 1 ? 1 : 0; i < lanes_count; i++) {
         const struct cost *theirs = &lanes[i].median;
         const char *pair = pair_of(&lanes[i]);
-        report(b, "streams of 64 bytes, one by one", "1/s", (double)n / ours->wall_s, pair,
-               (double)n / theirs->wall_s);
-        report(b, "CPU of the dialer for one", "us", ours->dialer_cpu_s * per, pair,
+        report(b, what->rate, "1/s", (double)n / ours->wall_s, pair, (double)n / theirs->wall_s);
+        report(b, what->dialer, what->unit, ours->dialer_cpu_s * per, pair,
                theirs->dialer_cpu_s * per);
-        report(b, "CPU of the listener for one", "us", ours->listener_cpu_s * per, pair,
+        report(b, what->listener, what->unit, ours->listener_cpu_s * per, pair,
                theirs->listener_cpu_s * per);
     }
 }
@@ -450,8 +448,8 @@ static void all_figures(struct bench *bench, const char *net)
     uint64_t connections = MIN(scale / 200, 1000);
     where = net;
     signal(SIGPIPE, SIG_IGN);
-    connects(bench, connections);
-    streams(bench, scale / 10);
+    count(bench, &connects, connections);
+    count(bench, &streams, scale / 10);
     bulk(bench, "send", scale * 5 * KiB / 2);
     bulk(bench, "receive", scale * 5 * KiB / 2);
     idle(bench, connections);

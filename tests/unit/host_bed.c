@@ -259,3 +259,51 @@ enum err hosts_dial(struct hosts *b, int from, struct hosts_dial *d, const struc
         hosts_run(b, "an answer to a dial");
     return d->rc;
 }
+
+/* ---- senders ---- */
+
+static size_t send_writable(struct stream *s UNUSED, void *user, uint8_t *buf, size_t room)
+{
+    struct hosts_sender *x = user;
+    memset(buf, 7, room);
+    x->sent += room;
+    return room;
+}
+
+static size_t send_data(struct stream *s UNUSED, void *user UNUSED, const uint8_t *b UNUSED,
+                        size_t size)
+{
+    return size;
+}
+
+static void send_close(struct stream *s UNUSED, void *user, const struct error *err UNUSED,
+                       uint32_t code UNUSED)
+{
+    struct hosts_sender *x = user;
+    x->closed = true;
+    x->s = NULL;
+}
+
+static const struct stream_ops send_ops = { NULL, send_data, send_writable, send_close };
+static const struct protocol send_mute = { .name = "/test/mute/1.0.0", .ops = &send_ops };
+static const struct protocol *const send_choices[] = { &send_mute };
+
+static void on_opened(struct stream_open *req, struct stream *s, const struct error *err UNUSED)
+{
+    struct hosts_sender *x = container_of(req, struct hosts_sender, req);
+    x->done = true;
+    x->s = s;
+    loop_stop(x->bed->loop);
+}
+
+void hosts_sender_open(struct hosts *b, int from, struct conn *c, struct hosts_sender *x)
+{
+    *x = (struct hosts_sender){ .bed = b };
+    x->req = (struct stream_open){ .to = b->ids[0].id,
+                                   .conn = c,
+                                   .choices = send_choices,
+                                   .count = 1,
+                                   .user = x,
+                                   .cb = on_opened };
+    stream_open(b->hosts[from], &x->req);
+}

@@ -61,4 +61,15 @@ enum err hosts_dial(struct hosts *b, int from, struct hosts_dial *d, const struc
                     struct bytes address);
 void hosts_dial_start(struct hosts *b, int from, struct hosts_dial *d);
 
+/* A stream of /test/mute/1.0.0 to host 0 that takes what comes, and sends without end once it wants
+ * to write. When it is there, or refused, the loop stops. */
+struct hosts_sender {
+    struct stream_open req;
+    struct hosts *bed;
+    struct stream *s; /* NULL: not there, or over */
+    uint64_t sent;
+    bool done, closed;
+};
+void hosts_sender_open(struct hosts *b, int from, struct conn *c, struct hosts_sender *x);
+
 #endif

@@ -31,55 +31,9 @@ static size_t mute_data(struct stream *s UNUSED, void *user UNUSED, const uint8_
 static const struct stream_ops mute_ops = { mute_open, mute_data, NULL, NULL };
 static const struct protocol mute = { .name = "/test/mute/1.0.0", .ops = &mute_ops };
 
-/* Its client. */
-struct sender {
-    struct stream_open req;
-    struct hosts *bed;
-    struct stream *s;
-    uint64_t sent;
-    bool done;
-};
-
-static size_t send_writable(struct stream *s UNUSED, void *user, uint8_t *buf, size_t room)
+static void open_one(struct hosts *b, int from, struct conn *c, struct hosts_sender *x)
 {
-    struct sender *x = user;
-    memset(buf, 7, room);
-    x->sent += room;
-    return room;
-}
-static size_t send_data(struct stream *s UNUSED, void *user UNUSED, const uint8_t *b UNUSED,
-                        size_t size)
-{
-    return size;
-}
-static void send_close(struct stream *s UNUSED, void *user, const struct error *err UNUSED,
-                       uint32_t code UNUSED)
-{
-    struct sender *x = user;
-    x->s = NULL;
-}
-static const struct stream_ops send_ops = { NULL, send_data, send_writable, send_close };
-static const struct protocol send_mute = { .name = "/test/mute/1.0.0", .ops = &send_ops };
-static const struct protocol *const send_choices[] = { &send_mute };
-
-static void on_opened(struct stream_open *req, struct stream *s, const struct error *err UNUSED)
-{
-    struct sender *x = container_of(req, struct sender, req);
-    x->done = true;
-    x->s = s;
-    loop_stop(x->bed->loop);
-}
-
-static void open_one(struct hosts *b, int from, struct conn *c, struct sender *x)
-{
-    *x = (struct sender){ .bed = b };
-    x->req = (struct stream_open){ .to = b->ids[0].id,
-                                   .conn = c,
-                                   .choices = send_choices,
-                                   .count = 1,
-                                   .user = x,
-                                   .cb = on_opened };
-    stream_open(b->hosts[from], &x->req);
+    hosts_sender_open(b, from, c, x);
     while (!x->done)
         hosts_run(b, "an answer");
     check(x->s != NULL, "opened");
@@ -99,7 +53,7 @@ TEST(many_short_queues_together_stay_within_the_bound)
 {
     static struct hosts b;
     static struct hosts_dial d;
-    static struct sender x[DIALERS][STREAMS];
+    static struct hosts_sender x[DIALERS][STREAMS];
     uint8_t buf[64];
     struct host_options o = { .allow_private = true, .rx_bytes_max = RX_BYTES };
     struct bytes at = make(&b, DIALERS + 1, &o, buf);
@@ -198,7 +152,7 @@ TEST(half_a_record_of_one_that_is_half_open_makes_room_for_others)
 /* Of the only dialer, in the order of dialing, each with a stream; the other ends of these. */
 static struct stream *theirs[3];
 static void three_connections(struct hosts *b, struct bytes at, struct conn *c[3],
-                              struct sender x[3])
+                              struct hosts_sender x[3])
 {
     static struct hosts_dial d;
     for (int i = 0; i < 3; i++)
@@ -215,7 +169,7 @@ static void three_connections(struct hosts *b, struct bytes at, struct conn *c[3
 TEST(who_waits_for_a_block_and_has_nothing_to_say_any_more_passes_it_on)
 {
     static struct hosts b;
-    static struct sender x[3];
+    static struct hosts_sender x[3];
     struct conn *c[3];
     uint8_t buf[64];
     struct host_options o = { .allow_private = true };
@@ -252,7 +206,7 @@ TEST(who_waits_for_a_block_and_has_nothing_to_say_any_more_passes_it_on)
 TEST(who_waits_for_memory_tries_again)
 {
     static struct hosts b;
-    static struct sender x[3];
+    static struct hosts_sender x[3];
     struct conn *c[3];
     uint8_t buf[64];
     struct host_options o = { .allow_private = true };

@@ -28,57 +28,6 @@ static size_t mute_data(struct stream *s UNUSED, void *user UNUSED, const uint8_
 static const struct stream_ops mute_ops = { mute_open, mute_data, NULL, NULL };
 static const struct protocol mute = { .name = "/test/mute/1.0.0", .ops = &mute_ops };
 
-/* Its client sends without end. */
-struct sender {
-    struct stream_open req;
-    struct hosts *bed;
-    struct stream *s;
-    uint64_t sent;
-    bool done, closed;
-};
-static size_t send_writable(struct stream *s UNUSED, void *user, uint8_t *buf, size_t room)
-{
-    struct sender *x = user;
-    memset(buf, 7, room);
-    x->sent += room;
-    return room;
-}
-static size_t send_data(struct stream *s UNUSED, void *user UNUSED, const uint8_t *b UNUSED,
-                        size_t size)
-{
-    return size;
-}
-static void send_close(struct stream *s UNUSED, void *user, const struct error *err UNUSED,
-                       uint32_t code UNUSED)
-{
-    struct sender *x = user;
-    x->closed = true;
-    x->s = NULL;
-}
-static const struct stream_ops send_ops = { NULL, send_data, send_writable, send_close };
-static const struct protocol send_mute = { .name = "/test/mute/1.0.0", .ops = &send_ops };
-static const struct protocol *const send_choices[] = { &send_mute };
-
-static void on_opened(struct stream_open *req, struct stream *s, const struct error *err UNUSED)
-{
-    struct sender *x = container_of(req, struct sender, req);
-    x->done = true;
-    x->s = s;
-    loop_stop(x->bed->loop);
-}
-
-static void open_start(struct hosts *b, int from, struct conn *c, struct sender *x)
-{
-    *x = (struct sender){ .bed = b };
-    x->req = (struct stream_open){ .to = b->ids[0].id,
-                                   .conn = c,
-                                   .choices = send_choices,
-                                   .count = 1,
-                                   .user = x,
-                                   .cb = on_opened };
-    stream_open(b->hosts[from], &x->req);
-}
-
 static void make(struct hosts *b, int count, const struct host_options *o, uint8_t buf[64],
                  struct bytes *at)
 {
@@ -183,7 +132,7 @@ TEST(streams_in_all)
     enum { DIALERS = 5, CONNS = DIALERS * LIMIT_P2P_PER_PEER };
     static struct hosts b;
     static struct hosts_dial d;
-    static struct sender x[DIALERS][LIMIT_P2P_PER_PEER * LIMIT_YAMUX_STREAMS_IN];
+    static struct hosts_sender x[DIALERS][LIMIT_P2P_PER_PEER * LIMIT_YAMUX_STREAMS_IN];
     uint8_t buf[64];
     struct bytes at;
     make(&b, DIALERS + 1, &(struct host_options){ .allow_private = true }, buf, &at);
@@ -196,8 +145,8 @@ TEST(streams_in_all)
         struct list *at_conn = b.hosts[from]->conns.next;
         for (uint32_t n = 0; n < ARRAY_SIZE(x[0]); n++) {
             struct conn *c = container_of(at_conn, struct conn, link_);
-            struct sender *one = &x[from - 1][n];
-            open_start(&b, from, c, one);
+            struct hosts_sender *one = &x[from - 1][n];
+            hosts_sender_open(&b, from, c, one);
             while (!one->done)
                 hosts_run(&b, "an answer");
             opened += one->s != NULL;
@@ -221,7 +170,7 @@ static void leave_untaken(const struct host_options *o, uint64_t most)
     enum { STREAMS = 8 };
     static struct hosts b;
     static struct hosts_dial d;
-    static struct sender x[STREAMS];
+    static struct hosts_sender x[STREAMS];
     uint8_t buf[64];
     struct bytes at;
     make(&b, 2, o, buf, &at);
@@ -229,7 +178,7 @@ static void leave_untaken(const struct host_options *o, uint64_t most)
     uint64_t hits = limit_hits(LIMIT_ID_P2P_CONNECTION_RX_BYTES);
     struct conn *c = host_conn_to(b.hosts[1], &b.ids[0].id);
     for (int i = 0; i < STREAMS; i++) {
-        open_start(&b, 1, c, &x[i]);
+        hosts_sender_open(&b, 1, c, &x[i]);
         while (!x[i].done)
             hosts_run(&b, "an answer");
         stream_want_write(x[i].s);
@@ -288,7 +237,7 @@ TEST(a_stream_has_the_window_of_the_configuration)
     for (size_t i = 0; i < ARRAY_SIZE(windows); i++) {
         static struct hosts b;
         static struct hosts_dial d;
-        static struct sender x;
+        static struct hosts_sender x;
         uint8_t buf[64];
         struct bytes at;
         struct host_options o = { .allow_private = true };
@@ -299,7 +248,7 @@ TEST(a_stream_has_the_window_of_the_configuration)
         uint64_t rest = b.mem->ceiling_bytes - b.mem->used_bytes - 700 * KiB;
         if (windows[i].poor)
             check(mem_take(b.mem, rest), "little is left");
-        open_start(&b, 1, NULL, &x);
+        hosts_sender_open(&b, 1, NULL, &x);
         while (!x.done)
             hosts_run(&b, "an answer");
         check(x.s != NULL, "opened");
@@ -344,7 +293,12 @@ static size_t odd_writable(struct stream *s, void *user UNUSED, uint8_t *buf, si
     stream_want_write(s);
     return head + n;
 }
-static const struct stream_ops odd_ops = { odd_open, send_data, odd_writable, NULL };
+static size_t odd_data(struct stream *s UNUSED, void *user UNUSED, const uint8_t *b UNUSED,
+                       size_t size)
+{
+    return size;
+}
+static const struct stream_ops odd_ops = { odd_open, odd_data, odd_writable, NULL };
 
 static void identify_of_an_odd_peer(uint32_t messages, uint32_t size, enum limit_id limit)
 {
@@ -498,7 +452,7 @@ TEST(small_records_are_read_by_less_at_a_time)
 {
     static struct hosts b;
     static struct hosts_dial d;
-    static struct sender x;
+    static struct hosts_sender x;
     static uint8_t records[64 * KiB];
     uint8_t buf[64];
     struct bytes at;
@@ -515,7 +469,7 @@ TEST(small_records_are_read_by_less_at_a_time)
     hosts_wait(&b, 50);
     check(theirs->small_records_, "noticed");
     check(theirs->state == CONN_OPEN, "and no offence");
-    open_start(&b, 1, ours, &x);
+    hosts_sender_open(&b, 1, ours, &x);
     while (!x.done)
         hosts_run(&b, "an answer");
     stream_want_write(x.s);

@@ -305,6 +305,23 @@ TEST(neighbours_we_have_heard_of_are_called)
     bed_end();
 }
 
+/* a is told of so many, and calls whom it wants of them. */
+static void hears_of(struct node *a, uint8_t count)
+{
+    for (uint8_t i = 0; i < count; i++) {
+        struct swarm_node n;
+        struct overlay_record rec;
+        uint8_t sig[SIG_BYTES];
+        swarm_node_make(&n, (uint8_t)(100 + i));
+        n.underlay[7] = 9; /* where nobody listens */
+        n.underlay[6] = 0;
+        swarm_node_record(&n, BED_WALL_S, sig, &rec);
+        check(known_learn(a->known, &rec) == KNOWN_KEPT, "heard of");
+    }
+    connector_look(a->connector);
+    pass(20);
+}
+
 TEST(while_there_are_few_peers_others_are_called)
 {
     struct connector_status st;
@@ -317,16 +334,7 @@ TEST(while_there_are_few_peers_others_are_called)
     check(known_learn(a->known, &rec) == KNOWN_KEPT, "heard of");
     connector_look(a->connector);
     wait_peers(1, 1, "it is called, and may tell of others");
-    for (uint8_t i = 0; i < 2 * LIMIT_SWARM_STRANGERS; i++) {
-        struct swarm_node n;
-        swarm_node_make(&n, (uint8_t)(100 + i));
-        n.underlay[7] = 9; /* where nobody listens */
-        n.underlay[6] = 0;
-        swarm_node_record(&n, BED_WALL_S, sig, &rec);
-        check(known_learn(a->known, &rec) == KNOWN_KEPT, "heard of");
-    }
-    connector_look(a->connector);
-    pass(20);
+    hears_of(a, 2 * LIMIT_SWARM_STRANGERS);
     connector_status(a->connector, &st);
     check(st.contacts == LIMIT_SWARM_STRANGERS, "not all of them at once");
     peers_add(a, LIMIT_SWARM_PEERS_FEW);
@@ -400,18 +408,7 @@ TEST(contacts_and_neighbours_are_bounded)
     check(rc == ERR_LIMIT && st.contacts == LIMIT_SWARM_CONTACTS, err.text);
     connector_reload_begin(a->connector);
     connector_reload_end(a->connector); /* none was called yet */
-    for (uint8_t i = 0; i <= LIMIT_SWARM_NEIGHBOURS; i++) {
-        struct swarm_node n;
-        struct overlay_record rec;
-        uint8_t sig[SIG_BYTES];
-        swarm_node_make(&n, (uint8_t)(100 + i));
-        n.underlay[7] = 9; /* where nobody listens */
-        n.underlay[6] = 0;
-        swarm_node_record(&n, BED_WALL_S, sig, &rec);
-        check(known_learn(a->known, &rec) == KNOWN_KEPT, "heard of");
-    }
-    connector_look(a->connector);
-    pass(20);
+    hears_of(a, LIMIT_SWARM_NEIGHBOURS + 1);
     connector_status(a->connector, &st);
     check(st.contacts == LIMIT_SWARM_NEIGHBOURS, "as many neighbours as are allowed");
     bed_end();

@@ -1,26 +1,22 @@
 //! The other side of build/larder-bench net, on rust-libp2p: TCP, Noise, Yamux, ed25519. It takes
 //! the orders that tests/bench/net_side.h lists, one a line, and answers each with one line.
-use std::error::Error;
+mod services;
+
 use std::fs;
 use std::time::{Duration, Instant};
 
-use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
+use futures::{AsyncWriteExt, StreamExt};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{
-    identify, multiaddr::Protocol, noise, tcp, yamux, Multiaddr, PeerId, Stream, StreamProtocol,
-    Swarm,
+    identify, multiaddr::Protocol, noise, tcp, yamux, Multiaddr, PeerId, StreamProtocol, Swarm,
 };
-use libp2p_stream::{Control, IncomingStreams};
+use libp2p_stream::Control;
+use services::{drain, perf, serve, serve_echo, serve_perf, Fallible, ECHO, PERF};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-const ECHO: StreamProtocol = StreamProtocol::new("/test/echo/1.0.0");
 /// Answered, not asked: the holder of idle connections begins with one.
 const PING: StreamProtocol = StreamProtocol::new("/ipfs/ping/1.0.0");
-const PERF: StreamProtocol = StreamProtocol::new("/perf/1.0.0");
-const WRITE_BYTES: usize = 64 << 10;
 const ECHO_BYTES: usize = 64;
-
-type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
@@ -46,65 +42,6 @@ fn make_swarm() -> Fallible<Swarm<Behaviour>> {
         .with_swarm_config(|c| c.with_idle_connection_timeout(Duration::from_secs(600)))
         .build();
     Ok(swarm)
-}
-
-async fn drain(stream: &mut (impl AsyncRead + Unpin)) -> Fallible<u64> {
-    let mut buf = vec![0; WRITE_BYTES];
-    let mut sum = 0;
-    loop {
-        match stream.read(&mut buf).await? {
-            0 => return Ok(sum),
-            n => sum += n as u64,
-        }
-    }
-}
-
-async fn send(stream: &mut (impl AsyncWrite + Unpin), mut size: u64) -> Fallible<()> {
-    let buf = vec![0; WRITE_BYTES];
-    while size > 0 {
-        let n = size.min(WRITE_BYTES as u64);
-        stream.write_all(&buf[..n as usize]).await?;
-        size -= n;
-    }
-    Ok(())
-}
-
-async fn serve_echo(stream: Stream) -> Fallible<()> {
-    let (from, mut to) = stream.split();
-    futures::io::copy(from, &mut to).await?;
-    to.close().await?;
-    Ok(())
-}
-
-async fn serve_perf(mut stream: Stream) -> Fallible<()> {
-    let mut head = [0; 8];
-    stream.read_exact(&mut head).await?;
-    drain(&mut stream).await?;
-    send(&mut stream, u64::from_be_bytes(head)).await?;
-    stream.close().await?;
-    Ok(())
-}
-
-fn serve<F>(mut incoming: IncomingStreams, handler: fn(Stream) -> F)
-where
-    F: std::future::Future<Output = Fallible<()>> + Send + 'static,
-{
-    tokio::spawn(async move {
-        while let Some((_, stream)) = incoming.next().await {
-            tokio::spawn(handler(stream));
-        }
-    });
-}
-
-async fn bulk(mut control: Control, peer: PeerId, up: u64, down: u64) -> Fallible<()> {
-    let mut stream = control.open_stream(peer, PERF).await?;
-    stream.write_all(&down.to_be_bytes()).await?;
-    send(&mut stream, up).await?;
-    stream.close().await?;
-    match drain(&mut stream).await? {
-        got if got == down => Ok(()),
-        got => Err(format!("{got} bytes instead of {down}").into()),
-    }
 }
 
 async fn streams(mut control: Control, peer: PeerId, n: u64) -> Fallible<()> {
@@ -193,8 +130,8 @@ async fn order(swarm: &mut Swarm<Behaviour>, line: &str) -> Fallible<String> {
             }
             tokio::spawn(async { Ok(()) })
         }
-        "send" => tokio::spawn(bulk(control, peer, n, 0)),
-        "receive" => tokio::spawn(bulk(control, peer, 0, n)),
+        "send" => tokio::spawn(perf(control, peer, n, 0)),
+        "receive" => tokio::spawn(perf(control, peer, 0, n)),
         "streams" => tokio::spawn(streams(control, peer, n)),
         _ => return Err(format!("no order is called {name:?}").into()),
     };

@@ -3,24 +3,21 @@
 //!
 //!     rust-peer KEY listen /ip4/127.0.0.1      KEY: ed25519 or secp256k1
 //!     rust-peer KEY dial /ip4/…/tcp/…/p2p/…
-use std::error::Error;
+mod services;
+
 use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{
     identify, identity::Keypair, multiaddr::Protocol, noise, ping, tcp, yamux, Multiaddr, PeerId,
-    Stream, StreamProtocol, Swarm,
+    Swarm,
 };
-use libp2p_stream::{Control, IncomingStreams};
+use libp2p_stream::Control;
+use services::{perf, serve, serve_echo, serve_perf, Fallible, ECHO, PERF};
 use tokio::io::AsyncReadExt as _;
 
-const ECHO: StreamProtocol = StreamProtocol::new("/test/echo/1.0.0");
-/// 8 bytes: how much is wanted back; then data until the end.
-const PERF: StreamProtocol = StreamProtocol::new("/perf/1.0.0");
 const PINGS: u32 = 10;
-
-type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
@@ -56,47 +53,6 @@ fn make_swarm(kind: &str, dials: bool) -> Fallible<Swarm<Behaviour>> {
     Ok(swarm)
 }
 
-/// Copies what comes until the end, and returns how much it was.
-async fn drain(stream: &mut (impl futures::AsyncRead + Unpin)) -> Fallible<u64> {
-    Ok(futures::io::copy(stream, &mut futures::io::sink()).await?)
-}
-
-async fn send_zeros(stream: &mut (impl futures::AsyncWrite + Unpin), size: u64) -> Fallible<()> {
-    futures::io::copy(futures::io::repeat(0).take(size), stream).await?;
-    Ok(())
-}
-
-async fn serve_echo(stream: Stream) -> Fallible<()> {
-    let (from, mut to) = stream.split();
-    futures::io::copy(from, &mut to).await?;
-    to.close().await?;
-    Ok(())
-}
-
-async fn serve_perf(mut stream: Stream) -> Fallible<()> {
-    let mut head = [0; 8];
-    stream.read_exact(&mut head).await?;
-    drain(&mut stream).await?;
-    send_zeros(&mut stream, u64::from_be_bytes(head)).await?;
-    stream.close().await?;
-    Ok(())
-}
-
-fn serve<F>(mut incoming: IncomingStreams, handler: fn(Stream) -> F)
-where
-    F: std::future::Future<Output = Fallible<()>> + Send + 'static,
-{
-    tokio::spawn(async move {
-        while let Some((_, stream)) = incoming.next().await {
-            tokio::spawn(async move {
-                if let Err(err) = handler(stream).await {
-                    eprintln!("a stream failed: {err}");
-                }
-            });
-        }
-    });
-}
-
 async fn echo(mut control: Control, peer: PeerId) -> Fallible<()> {
     let data: Vec<u8> = (0..300_000u32).map(|i| (i * 31 + (i >> 8)) as u8).collect();
     let (mut from, mut to) = control.open_stream(peer, ECHO).await?.split();
@@ -110,18 +66,6 @@ async fn echo(mut control: Control, peer: PeerId) -> Fallible<()> {
     read?;
     if got != data {
         return Err(format!("{} other bytes came back", got.len()).into());
-    }
-    Ok(())
-}
-
-async fn perf(mut control: Control, peer: PeerId, up: u64, down: u64) -> Fallible<()> {
-    let mut stream = control.open_stream(peer, PERF).await?;
-    stream.write_all(&down.to_be_bytes()).await?;
-    send_zeros(&mut stream, up).await?;
-    stream.close().await?;
-    let got = drain(&mut stream).await?;
-    if got != down {
-        return Err(format!("{got} bytes instead of {down}").into());
     }
     Ok(())
 }
