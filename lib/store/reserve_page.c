@@ -34,12 +34,12 @@ static void run_read(struct reserve_page *req, uint32_t i, struct slab_ref ref, 
         slab_files_read_run(&req->reserve_->files, ref, MIN(req->run_, req->count - i), run->bytes);
 }
 
-/* The first of a run. The stamp that lies in the slot has no 'T' record, and nearly every chunk has
- * one stamp only, so that the index is asked once. */
+/* The first of a run. Its stamp has a 'T' record unless it is the one that lies in the slot, as
+ * that of nearly every chunk does: then the index is asked once. */
 static enum err find(struct reserve_page *req, uint32_t i, struct ldb *db, struct run *run)
 {
     const struct chunk_id *id = &req->ids[i];
-    uint8_t raw[C_VALUE_BYTES_MAX];
+    uint8_t raw[C_VALUE_BYTES_MAX], in_slot[STAMP_HASH_BYTES];
     struct reserve_body body;
     struct slab_record rec;
     struct reserve_key key = key_chunk(id->address);
@@ -56,24 +56,25 @@ static enum err find(struct reserve_page *req, uint32_t i, struct ldb *db, struc
         memcmp(rec.address, id->address, 32) || rec.data.size != body.size)
         return ERR_CORRUPT;
     run->found[0] = found_of(&rec);
-    if (body.count == 1)
+    stamp_hash(in_slot, rec.stamp);
+    if (!memcmp(in_slot, id->stamp_hash, STAMP_HASH_BYTES))
         return ERR_OK;
     key = key_stamp(id->address, id->stamp_hash);
+    run->found[0].stamp = run->stamp;
     rc = ldb_get_fixed(db, key_bytes(&key), run->stamp, STAMP_BYTES, NULL);
-    if (!rc)
-        run->found[0].stamp = run->stamp;
-    return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+    return rc == ERR_NOT_FOUND ? ERR_CORRUPT : rc;
 }
 
 /* How many of the run are the entries asked for? A slot says itself which chunk with which stamp it
- * holds, and its sum that it is whole. */
+ * holds, and its sum that it is whole. It may have been freed long ago: of a single-owner chunk,
+ * whose content may have changed since, the index alone knows the slot. */
 static uint32_t neighbours(const struct reserve_page *req, uint32_t i, struct run *run)
 {
     uint8_t stamps[SLAB_RUN_SLOTS * STAMP_BYTES], hashes[SLAB_RUN_SLOTS * STAMP_HASH_BYTES] = { 0 };
     uint32_t n = 1;
     for (; n < run->slots; n++) {
         struct slab_record rec;
-        if (slab_slot_decode(slot_of(run, n), &rec, NULL) ||
+        if (slab_slot_decode(slot_of(run, n), &rec, NULL) || rec.type != CHUNK_CONTENT ||
             memcmp(rec.address, req->ids[i + n].address, 32) != 0)
             break;
         run->found[n] = found_of(&rec);

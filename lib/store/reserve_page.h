@@ -25,7 +25,8 @@ struct reserve_page {
     const struct chunk_id *ids; /* in: borrowed until cb */
     uint32_t count;             /* in: 1 .. LIMIT_RESERVE_READ_CHUNKS */
     /* in: reserve_removals when the ids were read from the reserve. As long as nothing has been
-     * removed since, what lies in a slot is what the index would lead to. */
+     * removed since, all of them are entries, and a slot with one's content need not be asked for.
+     */
     uint64_t removals;
     reserve_page_each *each; /* in */
     reserve_page_cb *cb;     /* in */

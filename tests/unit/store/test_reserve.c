@@ -8,6 +8,7 @@
 #include "base/prng.h"
 #include "core/metrics.h"
 #include "store/hascache_segment.h"
+#include "store/reserve_page.h"
 #include "store/reserve_state.h"
 #include "store/stores_state.h"
 
@@ -452,6 +453,87 @@ TEST(over_capacity_the_radius_grows_and_later_falls)
     world_open(&w, RESERVE_CACHE_AUTO);
     reserve_status(w.reserve, &s);
     check(s.radius == radius - 1, "less than half is within: it fell by one, and that is kept");
+    world_close(&w);
+    world_teardown(&w);
+}
+
+struct page_seen {
+    struct reserve_page page;
+    struct world *world;
+    const struct chunk *want; /* one per id */
+    uint32_t seen;
+};
+
+static bool page_each(struct reserve_page *req, uint32_t i, const struct reserve_found *found)
+{
+    struct page_seen *p = container_of(req, struct page_seen, page);
+    p->seen += found && bytes_equal(found->data, p->want[i].item.data) &&
+               !memcmp(found->stamp, p->want[i].stamp, STAMP_BYTES);
+    return true;
+}
+
+static void page_cb(struct reserve_page *req, const struct error *err)
+{
+    world_cb(container_of(req, struct page_seen, page)->world, err);
+}
+
+/* How many come as they should? */
+static uint32_t page_read(struct world *w, const struct chunk *want, uint32_t count)
+{
+    struct chunk_id ids[LIMIT_RESERVE_READ_CHUNKS];
+    for (uint32_t i = 0; i < count; i++)
+        ids[i] = want[i].item.id;
+    struct page_seen p = { .page = { .ids = ids,
+                                     .count = count,
+                                     .removals = reserve_removals(w->reserve),
+                                     .each = page_each,
+                                     .cb = page_cb },
+                           .world = w,
+                           .want = want };
+    w->waits = 1;
+    reserve_page_read(w->reserve, &p.page);
+    check(!world_await(w), w->err.text);
+    check(p.page.damaged == 0, "nothing is damaged");
+    return p.seen;
+}
+
+/* A slot that was freed still holds what it held. */
+TEST(a_page_has_the_last_content_though_the_one_before_lies_next)
+{
+    enum { IDS = 3 };
+    static const struct chunk_spec puts[IDS + 1] = {
+        { 1, 1, 1, 5, 0 }, { 2, 1, 2, 5, 0 }, { 3, 1, 3, 10, 1 }, { 3, 1, 4, 11, 2 }
+    };
+    static struct chunk want[IDS], last;
+    struct world w;
+    world_setup(&w, dir_of("page"));
+    world_open(&w, RESERVE_CACHE_AUTO);
+    world_settle(&w);
+    for (uint32_t i = 0; i <= IDS; i++)
+        check(world_put(&w, &puts[i]) == RESERVE_STORED, "stored, each in the next slot");
+    for (uint32_t i = 0; i < IDS; i++)
+        chunk_make(&want[i], &puts[i]);
+    chunk_make(&last, &puts[IDS]);
+    want[2].item.data = last.item.data; /* the first stamp sees it too */
+    check(page_read(&w, want, IDS) == IDS, "all three as they are now");
+    world_close(&w);
+    world_teardown(&w);
+}
+
+TEST(a_page_has_the_stamp_that_is_left_though_another_lies_with_the_body)
+{
+    static const struct chunk_spec first = { 1, 1, 1, 5, 0 }, second = { 1, 2, 7, 6, 0 };
+    static struct chunk want[1];
+    struct world w;
+    world_setup(&w, dir_of("page-stamp"));
+    world_open(&w, RESERVE_CACHE_AUTO);
+    world_settle(&w);
+    check(world_put(&w, &first) == RESERVE_STORED, "with the body");
+    check(world_put(&w, &second) == RESERVE_STORED, "beside it");
+    chunk_make(want, &second);
+    check(page_read(&w, want, 1) == 1, "while there are two");
+    check(world_evict(&w, 1, RESERVE_BINS, UINT64_MAX) == 1, "the first batch expires");
+    check(page_read(&w, want, 1) == 1, "and when it is alone");
     world_close(&w);
     world_teardown(&w);
 }
