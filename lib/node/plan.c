@@ -153,8 +153,9 @@ static enum err check_row(const struct config *c, uint32_t id, struct error *err
                              id == OPTION_ID_peers || id == OPTION_ID_bootnode, err);
     else if (row->type == OPTION_TYPE_SECRET_FILE && **(const char *const *)field)
         rc = check_file(*(const char *const *)field, err);
-    else if (id == OPTION_ID_p2p_rx_max && c->p2p_rx_max > 0 &&
-             c->p2p_rx_max < c->p2p_stream_window)
+    else if ((id == OPTION_ID_p2p_rx_max && c->p2p_rx_max > 0 &&
+              c->p2p_rx_max < c->p2p_stream_window) ||
+             (id == OPTION_ID_p2p_conn_rx_max && c->p2p_conn_rx_max < c->p2p_stream_window))
         rc = error_set(err, ERR_CONFIG, "less than p2p-stream-window, which every stream may send");
     return rc ? rc : check_swarm_row(c, id, err);
 }

@@ -86,4 +86,7 @@ TEST(every_stream_may_send_a_window)
     check(strstr(err.text, "p2p-rx-max"), err.text);
     config.p2p_rx_max = 0;
     check(!plan_values_check(&config, &err), "0 is the share");
+    config.p2p_conn_rx_max = config.p2p_stream_window - 1;
+    check(plan_values_check(&config, &err) == ERR_CONFIG, "less of a connection than of a stream");
+    check(strstr(err.text, "p2p-conn-rx-max"), err.text);
 }
