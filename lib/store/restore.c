@@ -191,7 +191,6 @@ static enum err load_identity(struct restore *r, const struct backup_entry *e, s
         rc = backup_identity_put(r->o->data_dir, r->o->identity, key, value, err);
     }
     backup_file_close(&r->file);
-    explicit_bzero(r->record, sizeof(r->record));
     return rc;
 }
 
@@ -242,6 +241,7 @@ enum err restore_run(const struct restore_options *options, struct error *err)
     r->o = options;
     r->file.fd = -1;
     enum err rc = run(r, err);
+    explicit_bzero(r, sizeof(*r)); /* keys went through its buffers */
     mem_free(options->mem, r);
     return rc;
 }
