@@ -206,12 +206,11 @@ static void on_progress(void *ctx, struct pass_progress *p)
 {
     struct region *r = ctx;
     struct schedule_progress *at = &r->at_key;
-    if (r->repeats == 0) {
+    if (r->repeats == 0)
         r->part.keys += p->keys;
-        at->keys += p->keys;
-    }
     if (!p->whole || key_compare(p->last, bytes_of(at->last, at->last_size)) <= 0)
         return;
+    at->keys += p->keys;
     memcpy(at->last, p->last.data, p->last.size);
     at->last_size = (uint8_t)p->last.size;
     at->at_ms = wall_ms(r);

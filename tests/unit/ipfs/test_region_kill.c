@@ -378,6 +378,31 @@ TEST(a_server_that_fails_before_the_kill_is_replaced_after_it)
     pbed_end(&x.b);
 }
 
+TEST(a_kill_in_a_repetition_leaves_each_key_counted_once)
+{
+    uint32_t steps, resumed = 0;
+    bed_up();
+    x.b.sinks.slow = 1;
+    begin_anew();
+    run(0, false);
+    steps = x.steps;
+    for (uint32_t kill = steps * 3 / 4; kill < 2 * steps; kill += steps / 48 + 1) {
+        begin_anew();
+        x.spoilt = 0;
+        x.spoil_at = steps / 8;
+        run(kill, false);
+        if (!x.failure.code)
+            break; /* it was through */
+        x.spoil_at = 0;
+        read_position();
+        resumed += x.at.last_size > 0;
+        run(0, false);
+        check(!x.failure.code && x.keys == KEYS, "each key once");
+    }
+    check(resumed > 0, "some went on in the middle");
+    pbed_end(&x.b);
+}
+
 static void on_late(struct keystore_write *req UNUSED, const struct error *err)
 {
     check(!err, "written");
