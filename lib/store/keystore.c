@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "store/keystore_state.h"
 
-enum { COUNT_KEY_BYTES = 3, BATCH_BYTES = 1536 * 1024 };
+enum { BATCH_BYTES = 1536 * 1024 };
 
 /* The longest keys that fit a full set, as keys and as pending, in two generations while a stage is
  * open, and every counter. */
@@ -91,7 +91,7 @@ enum err keystore_counts_read(struct ldb *db, unsigned space, struct keystore_co
         struct bytes key = ldb_iter_key(it), value = ldb_iter_value(it);
         if (key.data[0] != kind)
             break;
-        uint16_t bucket = key.size == COUNT_KEY_BYTES ? be16_decode(key.data + 1) : UINT16_MAX;
+        uint16_t bucket = key.size == KEYSTORE_COUNT_BYTES ? be16_decode(key.data + 1) : UINT16_MAX;
         if (bucket >= KEYSTORE_BUCKETS || value.size != 8) {
             rc = error_set(err, ERR_CORRUPT, "keystore: a counter is not one");
             break;
@@ -102,9 +102,9 @@ enum err keystore_counts_read(struct ldb *db, unsigned space, struct keystore_co
         rc = ldb_iter_status(it, err);
     ldb_iter_close(it);
     if (!rc)
-        rc = numbers_read(db, NULL, space ? "mPENDING" : "mpending", &out->pending, 1, err);
+        rc = numbers_read(db, NULL, keystore_pending_name(space), &out->pending, 1, err);
     if (!rc)
-        rc = numbers_read(db, NULL, space ? "mGONE" : "mgone", gone, 2, err);
+        rc = numbers_read(db, NULL, keystore_gone_name(space), gone, 2, err);
     if (rc)
         return rc;
     out->gone_keys = gone[0];
@@ -131,7 +131,6 @@ static void counts_publish(struct keystore *ks)
             s->keys += c->bucket[i];
     }
     memcpy(ks->now, ks->writer[keystore_space(ks->generation)], sizeof(*ks->now));
-    ks->total = ks->sums[keystore_space(ks->generation)].keys;
 }
 
 static enum err open_run(struct store_job *job, struct ldb *db, struct error *err)
@@ -160,7 +159,7 @@ void keystore_open(struct keystore *ks, keystore_cb *cb, void *ctx)
 
 uint64_t keystore_total(const struct keystore *ks)
 {
-    return ks->total;
+    return ks->sums[keystore_space(ks->generation)].keys;
 }
 
 uint64_t keystore_adds(const struct keystore *ks)

@@ -2,7 +2,7 @@
  *
  * The keys to reprovide, in Kademlia order, with an exact count for each 12-bit prefix that is
  * written together with the keys it counts. A new key is marked as awaiting its first provide in
- * the same write; keystore_provided takes the mark away.
+ * the same write; KEYSTORE_PROVIDED takes the mark away.
  *
  *   'k' kad[8] multihash   -> ""    a key                    (of an odd generation: 'K')
  *   'n' kad[8] multihash   -> ""    its first provide is still pending              ('N')

@@ -19,7 +19,7 @@ struct keystore_counts {
     uint64_t gone_keys, gone_pending;
 };
 
-/* What the loop knows of a generation beside the buckets of the current one. */
+/* What the loop knows of a generation; of the current one also ks->now. */
 struct keystore_sums {
     uint64_t keys, pending, gone_keys, gone_pending;
 };
@@ -40,7 +40,7 @@ struct keystore {
     struct mem_owner *mem;
     struct keystore_counts *now; /* owned: as of the last write that was answered */
     struct keystore_sums sums[2];
-    uint64_t total, generation, adds;
+    uint64_t generation, adds;
     struct keystore_counts *writer[2]; /* owned: the worker's while a write runs */
     uint64_t writer_generation;
     bool writer_stale;       /* the writer's: a write failed, read them again */
@@ -70,6 +70,16 @@ static inline unsigned keystore_space(uint64_t generation)
 static inline uint8_t keystore_kind(uint8_t kind, unsigned space)
 {
     return space ? kind - ('a' - 'A') : kind;
+}
+/* Of the counters. */
+enum { KEYSTORE_COUNT_BYTES = 3 }; /* a bucket's key */
+static inline const char *keystore_pending_name(unsigned space)
+{
+    return space ? "mPENDING" : "mpending";
+}
+static inline const char *keystore_gone_name(unsigned space)
+{
+    return space ? "mGONE" : "mgone";
 }
 /* The kind and the key. */
 struct bytes keystore_db_key(uint8_t kind, struct bytes key, uint8_t buf[1 + KEY_BYTES_MAX]);

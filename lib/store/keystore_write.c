@@ -2,8 +2,6 @@
  * generation, and of both while a stage is open. */
 #include "store/keystore_state.h"
 
-enum { COUNT_KEY_BYTES = 3 };
-
 struct change {
     struct keystore *ks;
     struct keystore_write *req;
@@ -171,7 +169,7 @@ static enum err settle_keys(struct change *c, unsigned space, struct error *err)
 /* Nothing is left: counters too, which may have been wrong in a damaged store. */
 static enum err sweep_end(struct change *c, struct error *err)
 {
-    uint8_t key[COUNT_KEY_BYTES] = { keystore_kind('c', c->next) };
+    uint8_t key[KEYSTORE_COUNT_BYTES] = { keystore_kind('c', c->next) };
     struct keystore_counts *counts = c->ks->writer[c->next];
     enum err rc = ERR_OK;
     for (uint32_t i = 0; !rc && i < KEYSTORE_BUCKETS; i++) {
@@ -186,8 +184,8 @@ static enum err sweep_end(struct change *c, struct error *err)
     return rc;
 }
 
-/* The next keys with what is pending of them, then whatever else is pending. Rows are looked for
- * behind the last one: the deleted ones before it would all be passed again. */
+/* The next keys, and behind the last of them what was pending. Rows are looked for behind the
+ * last one: the deleted ones before it would all be passed again. */
 static enum err sweep(struct change *c, struct error *err)
 {
     struct keystore_tidy *t = &c->ks->tidy;
@@ -204,15 +202,14 @@ static enum err sweep(struct change *c, struct error *err)
             struct bytes row = ldb_iter_key(it);
             if (row.data[0] != kinds[k])
                 break;
-            if (row.size > 9 && row.size <= sizeof(t->swept)) {
+            if (row.size <= 9 || row.size > sizeof(t->swept)) {
+                rc = ldb_batch_delete(c->ks->batch, row, err); /* none of ours */
+            } else {
+                struct bytes key = bytes_of(row.data + 1, row.size - 1);
                 memcpy(t->swept, row.data, row.size);
                 t->swept_size = (uint8_t)row.size;
-            }
-            struct bytes key = bytes_of(row.data + 1, row.size - 1);
-            if (row.size <= 9)
-                rc = ldb_batch_delete(c->ks->batch, row, err); /* none of ours */
-            else
                 rc = k > 0 ? settle(c, c->next, key, err) : drop_key(c, c->next, key, false, err);
+            }
             ldb_iter_next(it);
         }
         if (rows == LIMIT_KEYSTORE_BATCH_KEYS)
@@ -253,7 +250,7 @@ static enum err number_put(struct change *c, const char *name, uint64_t a, uint6
 
 static enum err counts_put(struct change *c, unsigned space, struct error *err)
 {
-    uint8_t key[COUNT_KEY_BYTES] = { keystore_kind('c', space) }, value[8];
+    uint8_t key[KEYSTORE_COUNT_BYTES] = { keystore_kind('c', space) }, value[8];
     const struct keystore_counts *counts = c->ks->writer[space];
     enum err rc = ERR_OK;
     for (uint32_t i = 0; !rc && i < KEYSTORE_BUCKETS; i++) {
@@ -266,9 +263,9 @@ static enum err counts_put(struct change *c, unsigned space, struct error *err)
     if (rc || !c->of[space].changed)
         return rc;
     c->any = true;
-    rc = number_put(c, space ? "mPENDING" : "mpending", counts->pending, 0, 1, err);
+    rc = number_put(c, keystore_pending_name(space), counts->pending, 0, 1, err);
     return rc ? rc
-              : number_put(c, space ? "mGONE" : "mgone", counts->gone_keys, counts->gone_pending, 2,
+              : number_put(c, keystore_gone_name(space), counts->gone_keys, counts->gone_pending, 2,
                            err);
 }
 

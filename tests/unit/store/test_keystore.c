@@ -687,6 +687,8 @@ TEST(a_sweep_that_ends_with_a_full_step_forgets_where_it_was)
     snprintf(dir, sizeof(dir), "%s/even", unit_temp_dir());
     world_open(&w, dir);
     check(keyset_init(&keys, w.mem, 4096), "a set");
+    const uint8_t odd[9 + KEY_BYTES_MAX] = "K"; /* in a damaged store: longer than a key */
+    struct keystore_row bad = { bytes_of(odd, sizeof(odd)), bytes_of("", 0) };
     for (int round = 0; round < 3; round++) {
         struct stage_call at;
         stage(&w, &at);
@@ -695,7 +697,7 @@ TEST(a_sweep_that_ends_with_a_full_step_forgets_where_it_was)
             check(keyset_add(&keys, bytes_of(hash, key_of(i, hash).size + 29)), "room");
         struct write_call c = { { .op = round ? KEYSTORE_STAGE : KEYSTORE_ADD, .keys = &keys },
                                 &w };
-        c.req.cb = on_write;
+        c.req.cb = on_write, c.req.rows = &bad, c.req.rows_count = round == 2;
         keystore_write(w.ks, &c.req);
         await(&w);
         keystore_status(w.ks, &st);
