@@ -232,6 +232,21 @@ static const char *contact_text(const struct contact *k, char *buf, size_t size)
     return multiaddr_to_text(k->addresses[0], buf, size, NULL) ? "a peer" : buf;
 }
 
+/* Called in vain too often. While others are there it is gone, and is forgotten. While nobody is it
+ * may be us who are cut off: nobody is forgotten then, and in the long run the others that we know
+ * of have their turn. */
+static void contact_give_up(struct contact *k)
+{
+    struct connector *c = k->connector;
+    if (topology_count(c->o.topology) > 0)
+        known_forget(c->o.known, k->overlay);
+    else if (k->failures >= LIMIT_SWARM_CALLS_ALONE && c->known_count < known_count(c->o.known))
+        known_postpone(c->o.known, k->overlay);
+    else
+        return;
+    k->dropped = true;
+}
+
 static void contact_failed(struct contact *k, const struct error *err)
 {
     struct connector *c = k->connector;
@@ -246,10 +261,8 @@ static void contact_failed(struct contact *k, const struct error *err)
         return;
     log_info("calling %s: %s; again in %" PRIu64 " s", contact_text(k, text, sizeof(text)),
              err->text, (k->next_ms - loop_now_ms(c->o.loop) + 999) / 1000);
-    if (k->kind == CONTACT_KNOWN && k->failures >= LIMIT_SWARM_CALLS) {
-        known_forget(c->o.known, k->overlay);
-        k->dropped = true;
-    }
+    if (k->kind == CONTACT_KNOWN && k->failures >= LIMIT_SWARM_CALLS)
+        contact_give_up(k);
 }
 
 /* The end of a call, good or bad. */

@@ -138,6 +138,16 @@ void known_forget(struct known *k, const uint8_t overlay[OVERLAY_BYTES])
     metric_set(METRIC_swarm_known_peers, k->count);
 }
 
+void known_postpone(struct known *k, const uint8_t overlay[OVERLAY_BYTES])
+{
+    uint32_t i = index_of(k, overlay);
+    if (i == k->count)
+        return;
+    struct known_peer *p = k->peers[i];
+    memmove(k->peers + i, k->peers + i + 1, (k->count - 1 - i) * sizeof(*k->peers));
+    k->peers[k->count - 1] = p;
+}
+
 int64_t known_timestamp(const struct known *k, const uint8_t overlay[OVERLAY_BYTES])
 {
     uint32_t i = index_of(k, overlay);

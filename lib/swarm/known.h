@@ -44,11 +44,13 @@ enum known_outcome known_wants(const struct known *k, const struct overlay_recor
                                int64_t newer_by_s);
 /* A record that was verified. Sizes are as overlay_record_check demands. */
 enum known_outcome known_learn(struct known *k, const struct overlay_record *rec);
-void known_forget(struct known *k, const uint8_t overlay[OVERLAY_BYTES]); /* no-op when absent */
+void known_forget(struct known *k, const uint8_t overlay[OVERLAY_BYTES]);   /* no-op when absent */
+void known_postpone(struct known *k, const uint8_t overlay[OVERLAY_BYTES]); /* to the end of all */
 
 int64_t known_timestamp(const struct known *k, const uint8_t overlay[OVERLAY_BYTES]); /* or 0 */
 uint32_t known_count(const struct known *k);
-const struct known_peer *known_at(const struct known *k, uint32_t i); /* i < count, in no order */
+const struct known_peer *known_at(const struct known *k,
+                                  uint32_t i); /* i < count; postponed ones last */
 
 /* Does the address end in /p2p/ and this id? */
 bool underlay_names(struct bytes address, const struct peer_id *id);

@@ -268,6 +268,30 @@ TEST(without_a_table_nothing_is_known)
     check(item.code == ERR_OK, "but where all are accepted");
 }
 
+/* Checked together with many of its kind it is as good, and those that bee refuses are found. */
+static void bee_s_page(const struct batches *b, const struct validate_item *good)
+{
+    static const uint8_t seed[SIG_SEED_BYTES] = { 4, 5, 6 };
+    static uint8_t bad[2][STAMP_BYTES];
+    yajl_val list = vector_get(vectors("stamp"), "invalid");
+    check(vector_count(list) == ARRAY_SIZE(bad), "another bucket, another signer");
+    for (uint32_t i = 0; i < TOGETHER; i++)
+        checked[i] = (struct validate_item){ .address = good->address,
+                                             .data = good->data,
+                                             .raw = good->raw };
+    struct validate_page p = { .batches = b, .items = checked, .count = TOGETHER, .seed = seed };
+    validate_page(&p);
+    check(p.refused == 0, p.first.text);
+    for (uint32_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        yajl_val v = vector_at(list, i);
+        check(vector_hex(v, "stamp", bad[i], STAMP_BYTES) == STAMP_BYTES, "size");
+        checked[10 * (i + 1)].raw = bytes_of(bad[i], STAMP_BYTES);
+    }
+    validate_page(&p);
+    check(p.refused == 2 && checked[10].code == ERR_BAD_PROOF && checked[20].code == ERR_BAD_PROOF,
+          "both are refused, and no other");
+}
+
 TEST(bee_s_stamp_is_valid_for_bee_s_batch)
 {
     yajl_val v = vectors("stamp");
@@ -287,6 +311,8 @@ TEST(bee_s_stamp_is_valid_for_bee_s_batch)
         struct validate_page p = { .batches = b, .items = &item, .count = 1 };
         validate_page(&p);
         check(item.code == (depths[i] == 24 ? ERR_OK : ERR_BAD_PROOF), "as bee says");
+        if (depths[i] == 24)
+            bee_s_page(b, &item);
         batches_destroy(b);
         mem_plan_destroy(plan);
     }

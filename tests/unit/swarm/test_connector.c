@@ -2,6 +2,8 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <unistd.h>
+#include <uv.h>
 
 #include "base/mem.h"
 #include "codec/multiaddr.h"
@@ -44,6 +46,7 @@ struct bed {
     struct node nodes[NODES];
     struct timer tick;
     int closing;
+    bool turned; /* its clock goes no longer by itself */
 };
 static struct bed b;
 
@@ -52,9 +55,28 @@ static void on_tick(struct timer *t UNUSED)
     loop_stop(b.loop);
 }
 
+/* So much time, while whatever is due happens; hardly any of it is real. */
+static void turn(uint64_t ms)
+{
+    enum { STEPS = 100 };
+    b.turned = true;
+    for (uint64_t i = 0; i < STEPS; i++) {
+        loop_clock_set(b.loop, loop_now_ms(b.loop) + MAX(ms / STEPS, (uint64_t)1),
+                       loop_wall_ns(b.loop));
+        for (int j = 0; j < 10; j++) {
+            uv_run(loop_uv(b.loop), UV_RUN_NOWAIT);
+            usleep(20);
+        }
+    }
+}
+
 /* Lets the loop run for some milliseconds. */
 static void pass(uint64_t ms)
 {
+    if (b.turned) {
+        turn(ms);
+        return;
+    }
     timer_set(&b.tick, ms);
     loop_run(b.loop);
     timer_set(&b.tick, 0);
@@ -388,6 +410,30 @@ TEST(a_new_configuration_drops_contacts)
         connector_status(a->connector, &st);
     }
     check(st.contacts == 0, "none, even while it was being called");
+    bed_end();
+}
+
+TEST(who_is_cut_off_forgets_nobody)
+{
+    struct connector_status st;
+    bed_make();
+    struct node *a = &b.nodes[0], *c = &b.nodes[1];
+    a->radius = OVERLAY_BIN_MAX;
+    hears_of(a, LIMIT_SWARM_STRANGERS);
+    turn(30 * 60 * 1000);
+    connector_status(a->connector, &st);
+    check(known_count(a->known) == LIMIT_SWARM_STRANGERS && st.contacts == LIMIT_SWARM_STRANGERS,
+          "nobody answers, and all are kept");
+    struct overlay_record rec;
+    uint8_t sig[SIG_BYTES];
+    own_record_fill(&c->record, bytes_of(NULL, 0), sig, &rec);
+    check(known_learn(a->known, &rec) == KNOWN_KEPT, "heard of, behind them");
+    for (int i = 0; i < 12 && topology_count(a->topology) == 0; i++)
+        turn(10 * 60 * 1000);
+    check(topology_count(a->topology) == 1, "it has its turn");
+    for (int i = 0; i < 12 && known_count(a->known) > 1; i++)
+        turn(10 * 60 * 1000);
+    check(known_count(a->known) == 1, "now those who do not answer are forgotten");
     bed_end();
 }
 
