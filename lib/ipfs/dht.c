@@ -30,6 +30,7 @@ struct dht {
     uint32_t table_count;
     uint8_t bucket[BUCKETS];
     struct bad bad[BAD_SLOTS];
+    uint32_t bad_count;
     struct link links[CONN_SLOTS];
     uint32_t links_count, out;
 };
@@ -247,22 +248,46 @@ uint32_t dht_nearest(const struct dht *d, const uint8_t target[KAD_BYTES], struc
 
 /* ---- bad peers ---- */
 
-bool dht_is_bad(const struct dht *d, const struct kad_peer *peer)
+/* The count of them: it is not there. */
+static uint32_t bad_index(const struct dht *d, uint64_t kad)
 {
-    const struct bad *b = &d->bad[kad_first(peer->kad) % BAD_SLOTS];
-    return b->kad == kad_first(peer->kad) && b->until_ms > loop_now_ms(d->options.loop);
+    uint32_t i = 0;
+    while (i < d->bad_count && d->bad[i].kad != kad)
+        i++;
+    return i;
 }
 
+/* Of one that is good again, or a new one, or, when there is none, of the one that is good first.
+ */
+static struct bad *bad_place(struct dht *d)
+{
+    struct bad *first = &d->bad[0];
+    for (uint32_t i = 1; i < d->bad_count; i++)
+        if (d->bad[i].until_ms < first->until_ms)
+            first = &d->bad[i];
+    bool over = d->bad_count > 0 && first->until_ms <= loop_now_ms(d->options.loop);
+    return over || d->bad_count == BAD_SLOTS ? first : &d->bad[d->bad_count++];
+}
+
+bool dht_is_bad(const struct dht *d, const struct kad_peer *peer)
+{
+    uint32_t i = bad_index(d, kad_first(peer->kad));
+    return i < d->bad_count && d->bad[i].until_ms > loop_now_ms(d->options.loop);
+}
+
+/* One bad peer never takes the place of another while there is room: a region whose servers fail is
+ * explored anew without them, and two that displaced each other would be met for ever. */
 void dht_mark_bad(struct dht *d, const struct kad_peer *peer, uint32_t for_ms)
 {
-    d->bad[kad_first(peer->kad) % BAD_SLOTS] =
-        (struct bad){ kad_first(peer->kad), loop_now_ms(d->options.loop) + for_ms };
+    uint32_t i = bad_index(d, kad_first(peer->kad));
+    struct bad *b = i < d->bad_count ? &d->bad[i] : bad_place(d);
+    *b = (struct bad){ kad_first(peer->kad), loop_now_ms(d->options.loop) + for_ms };
     table_remove(d, peer);
 }
 
 void dht_forgive(struct dht *d)
 {
-    memset(d->bad, 0, sizeof(d->bad));
+    d->bad_count = 0;
 }
 
 /* ---- a stream to a server ---- */

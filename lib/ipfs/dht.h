@@ -43,7 +43,7 @@ bool dht_table_silent(struct dht *d, uint64_t for_ms, struct kad_peer *out);
 uint32_t dht_nearest(const struct dht *d, const uint8_t target[KAD_BYTES], struct kad_peer *out,
                      uint32_t max);
 
-/* Bad peers are passed over for a while. */
+/* Bad peers are passed over for a while: 1,024 of them, then who would be good again first is. */
 bool dht_is_bad(const struct dht *d, const struct kad_peer *peer);
 void dht_mark_bad(struct dht *d, const struct kad_peer *peer, uint32_t for_ms);
 void dht_forgive(struct dht *d); /* all: it was our own network that was away */

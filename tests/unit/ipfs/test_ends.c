@@ -228,6 +228,42 @@ static void world_down(void)
     pbed_end(&x.b);
 }
 
+static void bad_peer(uint32_t i, struct kad_peer *out)
+{
+    lab_peer(0, out);
+    be64_encode(out->kad, (uint64_t)(i + 1) << 32); /* alike in all the low bits */
+}
+
+/* Two that did were met for ever: each pass failed for one, was explored anew, and failed for the
+ * other. */
+TEST(bad_servers_do_not_displace_each_other)
+{
+    enum { MOST = 1024 };
+    struct kad_peer peer;
+    uint32_t bad = 0;
+    world_up();
+    for (uint32_t i = 0; i < MOST; i++) {
+        bad_peer(i, &peer);
+        dht_mark_bad(x.dht, &peer, 60000 + i);
+        dht_mark_bad(x.dht, &peer, 60000 + i);
+    }
+    for (uint32_t i = 0; i < MOST; i++) {
+        bad_peer(i, &peer);
+        bad += dht_is_bad(x.dht, &peer);
+    }
+    check(bad == MOST, "all of them");
+    bad_peer(MOST, &peer);
+    dht_mark_bad(x.dht, &peer, 90000);
+    check(dht_is_bad(x.dht, &peer), "and one more");
+    bad_peer(0, &peer);
+    check(!dht_is_bad(x.dht, &peer), "instead of who would have been good first");
+    bad_peer(1, &peer);
+    check(dht_is_bad(x.dht, &peer), "and of nobody else");
+    dht_forgive(x.dht);
+    check(!dht_is_bad(x.dht, &peer), "all are forgiven");
+    world_down();
+}
+
 TEST(canceled_at_each_turn)
 {
     world_up();
