@@ -257,8 +257,7 @@ static uint32_t bad_index(const struct dht *d, uint64_t kad)
     return i;
 }
 
-/* Of one that is good again, or a new one, or, when there is none, of the one that is good first.
- */
+/* Of one that is good again, or a new one; when there is none, of who is good again first. */
 static struct bad *bad_place(struct dht *d)
 {
     struct bad *first = &d->bad[0];
