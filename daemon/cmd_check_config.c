@@ -4,6 +4,7 @@
 #include "core/governor.h"
 #include "node/batches_check.h"
 #include "node/node_stores.h"
+#include "node/p2p.h"
 #include "node/plan.h"
 #include "node/swarm.h"
 
@@ -113,7 +114,8 @@ int cmd_check_config(struct cli *cli)
     print_given(&config);
     uint32_t batches = 0;
     if (check_plans(&config, &err) || plan_values_check(&config, &err) ||
-        batches_check(&config, &batches, &err) || swarm_identity_check(&config, &err)) {
+        batches_check(&config, &batches, &err) || p2p_identity_check(&config, &err) ||
+        swarm_identity_check(&config, &err)) {
         fflush(stdout);
         return cli_fail(&err);
     }

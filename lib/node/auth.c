@@ -52,6 +52,14 @@ static enum err token_read(const char *path, char text[LIMIT_HTTP_TOKEN_BYTES + 
     return token_check(text, (size_t)n, err);
 }
 
+enum err auth_token_check(const char *path, struct error *err)
+{
+    char text[LIMIT_HTTP_TOKEN_BYTES + 2];
+    enum err rc = token_read(path, text, err);
+    secret_wipe(text, sizeof(text));
+    return rc ? error_wrap(err, rc, "%s", path) : ERR_OK;
+}
+
 enum err auth_create(struct auth **out, struct mem_owner *mem, const char *path, struct error *err)
 {
     char text[LIMIT_HTTP_TOKEN_BYTES + 2];

@@ -15,6 +15,8 @@ struct mem_owner;
 
 /* path "": nobody is let in. */
 enum err auth_create(struct auth **out, struct mem_owner *mem, const char *path, struct error *err);
+/* For check-config: would it take this file? */
+enum err auth_token_check(const char *path, struct error *err);
 void auth_destroy(struct auth *a); /* NULL is fine */
 
 /* header: of Authorization, or NULL. The time it takes tells nothing about the token. */

@@ -1,6 +1,8 @@
 #include "node/p2p.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/units.h"
@@ -167,6 +169,22 @@ static enum err identity_load(struct p2p *p, const struct config *c, struct erro
     if (c->p2p_key_file[0])
         return identity_read(c->p2p_key_file, &p->identity, err);
     return identity_open(p->node->datadir.fd, DATADIR_P2P_KEY, &p->identity, err);
+}
+
+/* What is there is read, and nothing is made. */
+enum err p2p_identity_check(const struct config *c, struct error *err)
+{
+    struct peer_secret secret = { 0 };
+    enum err rc = ERR_OK;
+    bool kept = config_section_on(c, OPTION_ID_SECTION_p2p) && !c->p2p_key_file[0];
+    int dir_fd = kept ? open(c->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (dir_fd < 0) /* the first start makes it */
+        return ERR_OK;
+    if (!faccessat(dir_fd, DATADIR_P2P_KEY, F_OK, 0))
+        rc = identity_open(dir_fd, DATADIR_P2P_KEY, &secret, err);
+    secret_wipe(&secret, sizeof(secret));
+    close(dir_fd);
+    return rc ? error_wrap(err, ERR_CONFIG, "%s", c->data_dir) : ERR_OK;
 }
 
 static enum err addresses_tell(struct p2p *p, struct error *err)

@@ -10,6 +10,8 @@
 #include "codec/curve.h"
 #include "codec/multiaddr.h"
 #include "net/ethkey.h"
+#include "net/identity.h"
+#include "node/auth.h"
 #include "store/stores_rows.h"
 #include "swarm/identity.h"
 
@@ -105,7 +107,7 @@ static enum err check_addresses(const struct option_list *list, bool called, str
     return rc;
 }
 
-/* Not waiting for a pipe's other end, and not reading: what is in it is its reader's affair. */
+/* Not waiting for a pipe's other end, as the readers of a secret would. */
 static enum err check_file(const char *path, struct error *err)
 {
     struct stat st;
@@ -117,6 +119,14 @@ static enum err check_file(const char *path, struct error *err)
         rc = error_set(err, ERR_CONFIG, "%s is no ordinary file", path);
     if (fd >= 0)
         close(fd);
+    return rc;
+}
+
+static enum err check_p2p_key(const char *path, struct error *err)
+{
+    struct peer_secret secret;
+    enum err rc = identity_read(path, &secret, err);
+    secret_wipe(&secret, sizeof(secret));
     return rc;
 }
 
@@ -135,11 +145,21 @@ static enum err check_swarm_row(const struct config *c, uint32_t id, struct erro
         return swarm_nonce_parse(nonce, c->nonce, err);
     if (id == OPTION_ID_batches && c->batches[0])
         return check_file(c->batches, err);
-    if (id == OPTION_ID_swarm_key && c->swarm_key[0])
-        return check_swarm_key(c->swarm_key, err);
     if (id == OPTION_ID_welcome_message && strlen(c->welcome_message) > LIMIT_SWARM_WELCOME_BYTES)
         return error_set(err, ERR_CONFIG, "it has %zu bytes, peers take %d",
                          strlen(c->welcome_message), LIMIT_SWARM_WELCOME_BYTES);
+    return ERR_OK;
+}
+
+/* As their readers will at start. */
+static enum err check_secret(const struct config *c, uint32_t id, struct error *err)
+{
+    if (id == OPTION_ID_p2p_key_file && c->p2p_key_file[0])
+        return check_p2p_key(c->p2p_key_file, err);
+    if (id == OPTION_ID_http_token_file && c->http_token_file[0])
+        return auth_token_check(c->http_token_file, err);
+    if (id == OPTION_ID_swarm_key && c->swarm_key[0])
+        return check_swarm_key(c->swarm_key, err);
     return ERR_OK;
 }
 
@@ -157,6 +177,7 @@ static enum err check_row(const struct config *c, uint32_t id, struct error *err
               c->p2p_rx_max < c->p2p_stream_window) ||
              (id == OPTION_ID_p2p_conn_rx_max && c->p2p_conn_rx_max < c->p2p_stream_window))
         rc = error_set(err, ERR_CONFIG, "less than p2p-stream-window, which every stream may send");
+    rc = rc ? rc : check_secret(c, id, err);
     return rc ? rc : check_swarm_row(c, id, err);
 }
 

@@ -31,7 +31,8 @@ enum err plan_descriptors_check(uint64_t needed, struct error *err);
 /* err says what is wrong with the row's value; now also which row, and where it was set. */
 enum err plan_value_wrong(const struct config *c, uint32_t id, struct error *err);
 /* What only the node can judge of a configuration: that addresses can be parsed and that files with
- * secrets can be read, of parts that are on. ERR_CONFIG with the option's name. Blocks on files. */
+ * secrets hold what their readers take, of parts that are on. ERR_CONFIG with the option's name.
+ * Blocks on files. */
 enum err plan_values_check(const struct config *c, struct error *err);
 
 #endif

@@ -111,11 +111,45 @@ is "a bad nonce in the data directory" "$code $err" "2 larder: $scratch/kept: sw
 chmod 644 "$scratch/kept/swarm-nonce"
 run check-config --swarm --data-dir="$scratch/kept"
 is "one that others may read" "$code" 2
-echo garbage > "$scratch/key"
+# What a file with a secret holds is judged as its reader will at start.
+echo garbage >"$scratch/key"
 chmod 600 "$scratch/key"
-run start --p2p-addr=/ip4/127.0.0.1/tcp/0 --http-addr= --p2p-key-file="$scratch/key" --data-dir="$scratch/badkey"
-ok "a key that is none ends the start in order" grep -q "^larder: .*$scratch/key: " <<<"$err"
-is "with the code of bad data" "$code" 4
+printf 'p2p-addr: [/ip4/127.0.0.1/tcp/0]\nhttp-addr: ""\n\np2p-key-file: %s\n' "$scratch/key" >"$scratch/p2p.yaml"
+run check-config --config="$scratch/p2p.yaml" --data-dir="$scratch/never"
+is "a p2p key that is none: exit code" "$code" 2
+ok "key, line and reason" grep -q "^larder: $scratch/p2p.yaml:4: p2p-key-file: the key $scratch/key: " <<<"$err"
+run start --config="$scratch/p2p.yaml" --data-dir="$scratch/never"
+is "start refuses it" "$code" 2
+ok "the same way" grep -q "^larder: .*$scratch/p2p.yaml:4: p2p-key-file: the key $scratch/key: " <<<"$err"
+run check-config --p2p-addr=/ip4/127.0.0.1/tcp/0 --p2p-key-file=/does/not/exist
+is "one that is not there" "$code $err" "2 larder: p2p-key-file: /does/not/exist cannot be read: No such file or directory"
+mkfifo "$scratch/pipe"
+run check-config --p2p-addr=/ip4/127.0.0.1/tcp/0 --p2p-key-file="$scratch/pipe"
+is "a pipe is not waited for" "$code $err" "2 larder: p2p-key-file: $scratch/pipe is no ordinary file"
+mkdir -m 700 "$scratch/credentials" "$scratch/kept2"
+cp "$scratch/key" "$scratch/credentials/p2p-key-file"
+err=$(env -i HOME=/h CREDENTIALS_DIRECTORY="$scratch/credentials" "$larder" check-config --p2p-addr=/ip4/127.0.0.1/tcp/0 2>&1 >/dev/null)
+is "of the service manager: exit code" $? 2
+ok "which one" grep -q "^larder: p2p-key-file: the key $scratch/credentials/p2p-key-file: " <<<"$err"
+cp "$scratch/key" "$scratch/kept2/p2p-key"
+run check-config --p2p-addr=/ip4/127.0.0.1/tcp/0 --data-dir="$scratch/kept2"
+is "of the data directory: exit code" "$code" 2
+ok "which one" grep -q "^larder: $scratch/kept2: the key p2p-key: " <<<"$err"
+run check-config --data-dir="$scratch/kept2"
+is "of a part that is off it does not matter" "$code" 0
+printf '\010\001\022\100%s' "$(head -c 64 /dev/zero | tr '\0' x)" >"$scratch/wrong-half"
+run check-config --p2p-addr=/ip4/127.0.0.1/tcp/0 --p2p-key-file="$scratch/wrong-half"
+is "a key whose halves do not belong together" "$code" 2
+start made --p2p-addr=/ip4/127.0.0.1/tcp/0
+wait_for "$scratch/made.log" "ready" # it has made its key
+kill "$pid"
+ended "$pid"
+run check-config --p2p-addr=/ip4/127.0.0.1/tcp/0 --p2p-key-file="$scratch/made/p2p-key"
+is "the key that a node made is good" "$code" 0
+echo short >"$scratch/token"
+chmod 600 "$scratch/token"
+run check-config --http-token-file="$scratch/token"
+is "a token that is a password" "$code $err" "2 larder: http-token-file: $scratch/token: a token has at least 16 characters"
 run check-config --p2p-addr=/ip4/127.0.0.1/tcp/0 --p2p-rx-max=1KiB
 is "less for all streams than for one" "$code $err" "2 larder: p2p-rx-max: less than p2p-stream-window, which every stream may send"
 
