@@ -14,7 +14,14 @@
 #include "net/noise.h"
 #include "net_side.h"
 
-enum { LINE_BYTES = 512, ROUNDS = 3, PEERS = 2, LANES_MAX = 1 + 3 * PEERS };
+enum {
+    LINE_BYTES = 512,
+    ROUNDS = 3,
+    PEERS = 2,
+    LANES_MAX = 1 + 3 * PEERS,
+    CONNECTIONS = 1000,
+    DESCRIPTORS_BESIDE = 64, /* of a side, beside its connections: pipes, epoll, listeners */
+};
 
 static const char *where; /* "/ip4/127.0.0.1" or "/ip6/::1" */
 
@@ -411,6 +418,33 @@ static void bulk(struct bench *b, const char *order, uint64_t bytes)
     }
 }
 
+/* Each side has all of its connections in one process; the limit is inherited. */
+static void descriptors_raise(const struct bench *bench, uint64_t connections)
+{
+    struct rlimit limit;
+    uint64_t needed = connections + DESCRIPTORS_BESIDE;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        bench_fail(bench, "the limit of file descriptors cannot be read");
+    limit.rlim_cur = limit.rlim_max;
+    if (limit.rlim_max < needed || setrlimit(RLIMIT_NOFILE, &limit))
+        bench_fail(bench,
+                   "%" PRIu64 " connections need %" PRIu64
+                   " file descriptors and the system allows %" PRIu64
+                   "; raise the hard limit (ulimit -Hn), or ask for less with --entries",
+                   connections, needed, (uint64_t)limit.rlim_max);
+}
+
+/* A connection that was closed meanwhile would count as one that costs nothing. */
+static void all_held(struct process *holder, uint64_t n)
+{
+    char line[LINE_BYTES];
+    fprintf(holder->to, "holding\n");
+    fflush(holder->to);
+    read_line(holder, line);
+    if (strtoull(line, NULL, 10) != n)
+        bench_fail(holder->bench, "of %" PRIu64 " idle connections %s are left", n, line);
+}
+
 static double idle_kib(const struct bench *bench, char kind, uint64_t n)
 {
     char line[LINE_BYTES];
@@ -422,6 +456,7 @@ static double idle_kib(const struct bench *bench, char kind, uint64_t n)
     read_line(&holder, line);
     sleep(2); /* identify both ways */
     uint64_t after = usage_of(&listener).bytes;
+    all_held(&holder, n);
     process_end(&holder);
     process_end(&listener);
     return (double)(after - MIN(before, after)) / (double)n / KiB;
@@ -429,24 +464,26 @@ static double idle_kib(const struct bench *bench, char kind, uint64_t n)
 
 static void idle(struct bench *b, uint64_t n)
 {
+    char figure[64];
     double ours = idle_kib(b, 'l', n);
     bool alone = true;
+    snprintf(figure, sizeof(figure), "resident per idle connection, of %" PRIu64, n);
     for (size_t i = 0; i < PEERS; i++) {
         if (!peer_there(&peers[i]))
             continue;
         alone = false;
-        report(b, "resident per idle connection", "KiB", ours, peers[i].name,
-               idle_kib(b, peers[i].kind, n));
+        report(b, figure, "KiB", ours, peers[i].name, idle_kib(b, peers[i].kind, n));
     }
     if (alone)
-        report(b, "resident per idle connection", "KiB", ours, NULL, 0);
+        report(b, figure, "KiB", ours, NULL, 0);
 }
 
 static void all_figures(struct bench *bench, const char *net)
 {
     uint64_t scale = bench_entries(bench, 200000);
-    uint64_t connections = MIN(scale / 200, 1000);
+    uint64_t connections = MIN(scale / 200, (uint64_t)CONNECTIONS);
     where = net;
+    descriptors_raise(bench, connections);
     signal(SIGPIPE, SIG_IGN);
     count(bench, &connects, connections);
     count(bench, &streams, scale / 10);

@@ -283,6 +283,16 @@ static void on_holding(struct host_dial *req UNUSED, const struct error *err)
         hold_another();
 }
 
+static void say_holding(void)
+{
+    char text[32];
+    uint64_t holding = 0;
+    for (uint64_t i = 0; i < side.held; i++)
+        holding += host_conn_to(side.holders[i], &side.dialing.peer) != NULL;
+    snprintf(text, sizeof(text), "%" PRIu64, holding);
+    say(text);
+}
+
 static void on_order(char *line)
 {
     char address[LINE_BYTES] = "", text[64];
@@ -292,6 +302,10 @@ static void on_order(char *line)
         snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64, bench_process_cpu_ns(),
                  bench_status_bytes("RssAnon"));
         say(text);
+        return;
+    }
+    if (!strcmp(side.name, "holding")) {
+        say_holding();
         return;
     }
     struct writer w = writer_of(side.address, sizeof(side.address));
