@@ -5,6 +5,8 @@
 #include "core/log.h"
 #include "ipfs/provider_state.h"
 
+enum { FIRST_LEN_MAX = 14 };
+
 static bool overlap(struct kad_prefix a, struct kad_prefix b)
 {
     return kad_prefix_holds(a, b) || kad_prefix_holds(b, a);
@@ -192,13 +194,16 @@ struct candidate {
     bool found, late;
 };
 
+/* Servers, and what was read from the disk, can make it long; each bit more doubles the walk. A
+ * part that is too long for its servers is split when they are known. */
 static uint8_t first_len(const struct provider *p)
 {
+    static_assert(1 << FIRST_LEN_MAX == LIMIT_SCHEDULE_PARTS, "no more parts than it remembers");
     uint32_t len = p->prefix_len == UINT32_MAX ? 0 : p->prefix_len;
     uint32_t average = schedule_average_len(&p->schedule);
     if (average != UINT32_MAX && average > len)
         len = average;
-    return (uint8_t)(len > 0 ? len - 1 : 0);
+    return (uint8_t)MIN(len > 0 ? len - 1 : 0, (uint32_t)FIRST_LEN_MAX);
 }
 
 /* In halves, when exploring it whole has left gaps. */

@@ -20,7 +20,8 @@ static void take_totals(struct provider *p, struct bytes key, struct bytes value
     struct reader r = reader_of(value);
     uint64_t start = reader_be64(&r);
     p->schedule.start_ms = MIN(start, p->schedule.start_ms); /* never after now */
-    p->prefix_len = (uint32_t)reader_be64(&r);
+    uint64_t len = reader_be64(&r);
+    p->prefix_len = len < 64 ? (uint32_t)len : UINT32_MAX; /* no length: measured anew */
     p->totals.keys = reader_be64(&r);
     p->totals.sent = reader_be64(&r);
     p->totals.confirmed = reader_be64(&r);

@@ -171,6 +171,50 @@ TEST(what_was_counted_outlives_a_stop)
     pbed_end(&b);
 }
 
+/* As a flipped bit leaves it. prefix_len is the second number of the totals. */
+TEST(a_length_that_is_none_in_the_store_is_measured_anew)
+{
+    static const uint64_t lengths[] = { 200, 64, 255, UINT32_MAX - 1, UINT64_C(3) << 32, 63, 40 };
+    for (uint32_t i = 0; i < ARRAY_SIZE(lengths); i++) {
+        static struct provider_bed b;
+        uint8_t value[96] = { 0 };
+        const struct keystore_row totals = { bytes_of("mprovider", 9), bytes_of(value, 96) };
+        be64_encode(value + 8, lengths[i]);
+        pbed_make(&b, 24);
+        pbed_keys(&b, 0, 100);
+        pbed_rows(&b, &totals, 1);
+        pbed_provider_up(&b);
+        do
+            pbed_wait(&b, 2);
+        while (b.provider->loading);
+        check(b.provider->prefix_len == (lengths[i] < 64 ? lengths[i] : UINT32_MAX), "as it reads");
+        pbed_cycle(&b, "a cycle");
+        pbed_exact(&b, 100);
+        pbed_provider_down(&b);
+        pbed_end(&b);
+    }
+}
+
+/* The average of the parts is a length, too. */
+TEST(a_part_as_small_as_a_key_makes_no_walk_without_end)
+{
+    static struct provider_bed b;
+    uint8_t key[SCHEDULE_KEY_BYTES], value[SCHEDULE_VALUE_BYTES];
+    struct schedule_entry e = { .prefix = kad_prefix_of(UINT64_C(0x123456789abcdef0), 63) };
+    const struct keystore_row row = { bytes_of(key, sizeof(key)), bytes_of(value, sizeof(value)) };
+    schedule_row_key('r', e.prefix, key);
+    pbed_make(&b, 24);
+    e.done_ms = loop_wall_ns(b.loop) / 1000000;
+    schedule_row_value(&e, value);
+    pbed_keys(&b, 0, 100);
+    pbed_rows(&b, &row, 1);
+    pbed_provider_up(&b);
+    pbed_cycle(&b, "a cycle");
+    pbed_exact(&b, 100);
+    pbed_provider_down(&b);
+    pbed_end(&b);
+}
+
 static uint64_t most_ongoing(struct provider_bed *b, uint32_t *active)
 {
     struct provider_status st;
