@@ -263,7 +263,7 @@ static void collect(struct metrics_collector *c)
     puller_status(container_of(c, struct puller, collector), &s);
     metric_set(METRIC_pullsync_peers, s.peers);
     metric_set(METRIC_pullsync_sessions, s.sessions);
-    metric_set(METRIC_pullsync_missing, (int64_t)s.missing);
+    metric_set(METRIC_pullsync_missing, (int64_t)MIN(s.missing, (uint64_t)INT64_MAX));
     metric_set(METRIC_pullsync_synced, s.synced);
 }
 

@@ -52,7 +52,7 @@ struct puller_status {
     uint32_t peers, asking;   /* asking: their cursors are not known yet */
     uint32_t bins, bins_live; /* wanted; of them without a gap up to their cursor */
     uint32_t sessions, parked;
-    uint64_t missing; /* BinIDs up to the cursors that were not offered yet */
+    uint64_t missing; /* BinIDs up to the cursors that were not offered yet; saturates */
     bool synced;      /* peers there are, nothing is missing and nothing under way */
     uint64_t offered, wanted, delivered, stored, present;
     uint64_t refused[PULLSYNC_REFUSALS];

@@ -51,7 +51,9 @@ static void bin_count(const struct puller_bin *b, struct puller_status *out, boo
 {
     out->bins++;
     out->bins_live += b->loaded && bin_missing(b) == 0;
-    out->missing += bin_missing(b);
+    /* Peers choose their cursors: many large ones must not add up to nothing. */
+    uint64_t missing = bin_missing(b);
+    out->missing = missing < UINT64_MAX - out->missing ? out->missing + missing : UINT64_MAX;
     bool hears = false; /* what comes: a bin whose session failed has nobody to tell it */
     list_each (at, &b->runs) {
         const struct pull_run *run = container_of(at, struct pull_run, link);

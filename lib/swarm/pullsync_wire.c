@@ -27,6 +27,9 @@ static enum err cursor_add(struct pullsync_ack *ack, uint32_t *count, uint64_t c
 {
     if (*count == RESERVE_BINS)
         return error_set(err, ERR_LIMIT, "more than %d cursors", RESERVE_BINS);
+    if (cursor == UINT64_MAX) /* what comes is asked for from the BinID behind it on */
+        return error_set(err, ERR_PROTOCOL, "the cursor of bin %" PRIu32 " can have no successor",
+                         *count);
     ack->cursors[(*count)++] = cursor;
     return ERR_OK;
 }

@@ -31,7 +31,7 @@ enum {
 };
 
 struct pullsync_ack {
-    uint64_t cursors[RESERVE_BINS]; /* the highest BinID ever handed out */
+    uint64_t cursors[RESERVE_BINS]; /* the highest BinID ever handed out; below UINT64_MAX */
     uint64_t epoch;                 /* BinIDs of another epoch mean nothing */
 };
 enum err pullsync_ack_decode(struct pullsync_ack *out, struct bytes message, struct error *err);

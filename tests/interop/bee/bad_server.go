@@ -27,6 +27,7 @@ import (
 //	still          an offer whose topmost lies before what was asked
 //	topmost        an offer up to 2^64-1
 //	cursors        31 cursors
+//	last_cursor    a cursor of 2^64-1, behind which there is no BinID
 //	epoch          another epoch each time
 //	garbage        no protobuf
 //	silent         nothing after the stream is open
@@ -62,6 +63,8 @@ func (b *badServer) cursors(ctx context.Context, _ p2p.Peer, stream p2p.Stream) 
 	switch b.is() {
 	case "cursors":
 		ack.Cursors = ack.Cursors[1:]
+	case "last_cursor":
+		ack.Cursors[3] = math.MaxUint64
 	case "epoch":
 		ack.Epoch = uint64(time.Now().UnixNano())
 	case "silent":

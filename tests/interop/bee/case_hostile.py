@@ -8,7 +8,7 @@ from peers import PeerError, wait_until
 
 MEMORY_KIB = 256 * 1024
 SERVING = ("wrong_lengths", "many", "huge", "unasked", "replay", "endless", "empty", "still", "topmost", "cursors",
-           "epoch", "garbage", "silent")
+           "last_cursor", "epoch", "garbage", "silent")
 ASKING = ("no_bits", "short_want", "long_want", "huge_want", "huge_get", "bad_get")
 
 

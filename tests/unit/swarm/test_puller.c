@@ -317,6 +317,38 @@ TEST(a_peer_that_has_nothing_good_is_asked_less_and_less)
     end();
 }
 
+/* Behind a cursor lies what comes: there is nothing behind the last number there is. */
+TEST(a_cursor_without_a_successor_is_refused)
+{
+    make();
+    bed_put(&bed, 0, 0, 0, 5);
+    bed.w[0].reserve->counters.last[3] = UINT64_MAX;
+    up(0);
+    bed_turn(&bed, 2000);
+    struct puller_status s = look();
+    check(s.asking == 1 && s.failed == 1 && s.bins == 0, "and all with it");
+    bed.w[0].reserve->counters.last[3] = UINT64_MAX - 1;
+    bed_turn(&bed, LIMIT_PULLSYNC_BACKOFF_MS_MAX);
+    s = look();
+    check(s.asking == 0 && s.parked >= RESERVE_BINS - 1 && !s.synced, "the one before is in use");
+    check(s.missing == UINT64_MAX - 1 && bed_count(&bed, 1) == 5, "like any other");
+    end();
+}
+
+TEST(what_is_missing_of_many_large_cursors_does_not_add_up_to_nothing)
+{
+    make();
+    for (uint32_t i = 0; i < RESERVE_BINS; i++)
+        bed.w[0].reserve->counters.last[i] = (UINT64_MAX / RESERVE_BINS) + 1;
+    resets = true;
+    up(0);
+    bed_turn(&bed, 2000);
+    check(look().missing == UINT64_MAX && !look().synced, "it is as much as can be said");
+    metrics_page_begin(&(struct metrics_page){ 0 });
+    check(metric_get(METRIC_pullsync_missing) == INT64_MAX, "by the metric too");
+    end();
+}
+
 static enum txn_moment fails_at;
 static enum err fails_as;
 static enum err fail_there(enum txn_moment moment, struct error *err)
