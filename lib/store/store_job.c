@@ -39,7 +39,7 @@ static void job_done(struct work *w, const struct error *err)
     struct stores *s = store->stores;
     if (job->write_) {
         store->writes--;
-        if (job->db_ && !(err && err->code == ERR_CANCELED))
+        if (job->free_bytes_ != UINT64_MAX)
             stores_disk_seen(s, job->free_bytes_);
     } else {
         store->reads--;
@@ -56,6 +56,7 @@ static void job_start(struct store_job *job)
 {
     struct store *store = job->store_;
     job->db_ = store->db;
+    job->free_bytes_ = UINT64_MAX; /* one that is refused or fails before has not looked */
     if (job->write_) {
         store->writes++;
         work_submit_write(&store->lane, &job->work_, job_run, job_done);

@@ -75,7 +75,7 @@ struct store_job {
     struct work work_;
     struct deferred later_;
     struct list link_;    /* while it waits for a reopening or a backup's view */
-    uint64_t free_bytes_; /* of the disk, seen by a write */
+    uint64_t free_bytes_; /* of the disk, seen by a write; UINT64_MAX: it has not looked */
     bool write_;
 };
 void store_read(struct store *store, struct store_job *job, store_run *run, store_done *done);

@@ -302,6 +302,7 @@ TEST(a_failed_write_ends_writes_until_the_disk_is_well)
 {
     struct fixture f;
     setup(&f, "fail");
+    f.options.min_free_bytes = 1;
     check(start(&f) == ERR_OK && !put(&f, "key", "value", 0), f.err.text);
     struct rlimit old, limit;
     signal(SIGXFSZ, SIG_IGN);
@@ -312,6 +313,7 @@ TEST(a_failed_write_ends_writes_until_the_disk_is_well)
     check(put(&f, "key", "lost", 20) == ERR_IO, f.err.text);
     check(!stores_ready(f.stores, &f.err) && strstr(f.err.text, "read-only"), f.err.text);
     check(put(&f, "other", "x", 0) == ERR_IO && strstr(f.err.text, "takes no writes"), f.err.text);
+    check(stores_free_bytes(f.stores) > 0, "a write that was refused says nothing of the disk");
     check(get(&f, "key", "value") == ERR_OK, "reads go on");
     struct store_status st;
     for (int i = 0; i < 30; i++) { /* a probe or two fail */
