@@ -1,6 +1,7 @@
 #include "store/reserve.h"
 
 #include "base/mem.h"
+#include "core/log.h"
 #include "store/reserve_state.h"
 
 static timer_cb on_group_timer, on_close_timer;
@@ -149,6 +150,19 @@ static enum err claim_overlay(struct reserve *r, struct store_job *job, struct l
     return reserve_meta_write(job, "overlay", ours, err);
 }
 
+/* Worker. Why an image that the index names is not taken is for the loop to say. */
+static bool look_at_image(struct reserve *r, uint64_t generation)
+{
+    struct hascache_image *image = &r->image;
+    if (hascache_image_open(image, r->options.image_path, &r->image_fault))
+        return false;
+    if (image->name.epoch == r->epoch && image->name.generation == generation &&
+        image->count == r->counters.count)
+        return true;
+    error_set(&r->image_fault, ERR_FOREIGN, "it was saved at another time");
+    return false;
+}
+
 /* Worker, in the writers' lane. The index names an image at most once: the record goes before the
  * first write of this run, so that no later start takes an image that is out of date. */
 static enum err open_run(struct store_job *job, struct ldb *db, struct error *err)
@@ -169,16 +183,17 @@ static enum err open_run(struct store_job *job, struct ldb *db, struct error *er
         rc = reserve_meta_write(job, "epoch", r->epoch, err);
     if (!rc && generation)
         rc = reserve_meta_write(job, "image", 0, err);
-    r->image_named = !rc && generation &&
-                     !hascache_image_open(&r->image, r->options.image_path, NULL) &&
-                     r->image.name.epoch == r->epoch && r->image.name.generation == generation &&
-                     r->image.count == r->counters.count;
+    r->image_named =
+        !rc && generation && r->options.cache != RESERVE_CACHE_OFF && look_at_image(r, generation);
     return rc;
 }
 
 static void opened(struct reserve *r)
 {
     hascache_image_close(&r->image);
+    if (r->image_fault.code)
+        log_info("the saved has-cache is not used, it is built from the index: %s",
+                 r->image_fault.text);
     r->phase = RESERVE_OPEN;
     r->stats.deriving = true;
     reserve_cache_build(r);
@@ -198,8 +213,10 @@ static enum err image_run(struct store_job *job, struct ldb *db UNUSED, struct e
 static void image_done(struct store_job *job, const struct error *err)
 {
     struct reserve *r = container_of(job, struct reserve, life_job);
-    if (err)
-        reserve_cache_drop(r); /* any failed check: built in full */
+    if (err) { /* any failed check: built in full */
+        r->image_fault = *err;
+        reserve_cache_drop(r);
+    }
     opened(r);
 }
 
@@ -218,9 +235,8 @@ static void open_done(struct store_job *job, const struct error *err)
         r->life_cb(r->life_ctx, &failed);
         return;
     }
-    if (r->image_named && r->options.cache != RESERVE_CACHE_OFF &&
-        !hascache_image_room(&r->image, &r->cache, r->options.cache_mem, r->options.cache_bytes_max,
-                             NULL))
+    if (r->image_named && !hascache_image_room(&r->image, &r->cache, r->options.cache_mem,
+                                               r->options.cache_bytes_max, &r->image_fault))
         store_read(r->options.store, &r->life_job, image_run, image_done);
     else
         opened(r);
@@ -232,6 +248,7 @@ void reserve_open(struct reserve *r, reserve_cb *cb, void *ctx)
     r->phase = RESERVE_OPENING;
     r->life_cb = cb;
     r->life_ctx = ctx;
+    error_clear(&r->image_fault);
     r->epoch = loop_wall_ns(r->options.loop) | 1;
     store_write(r->options.store, &r->life_job, open_run, open_done);
 }

@@ -100,7 +100,8 @@ struct reserve {
 
     struct store_job life_job; /* opening, reloading and closing */
     struct hascache_image image;
-    bool image_named; /* the index names an image: it is used now or never */
+    bool image_named;         /* the index names an image: it is used now or never */
+    struct error image_fault; /* why it is not used, though it is named */
     uint64_t image_generation;
     struct deferred life_later;
     reserve_cb *life_cb;

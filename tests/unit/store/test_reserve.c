@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/prng.h"
+#include "core/log.h"
 #include "core/metrics.h"
 #include "store/hascache_segment.h"
 #include "store/reserve_page.h"
@@ -280,6 +281,61 @@ TEST(random_puts_and_evictions_agree_with_a_model)
         }
         world_close(&w);
     }
+    world_teardown(&w);
+}
+
+/* What the log says while the reserve opens and settles. */
+static const char *log_of_opening(struct world *w)
+{
+    static char text[4096];
+    int ends[2];
+    check(pipe(ends) == 0, "a pipe");
+    log_setup_fd(ends[1]);
+    world_open(w, RESERVE_CACHE_AUTO);
+    world_settle(w);
+    log_setup_fd(2);
+    close(ends[1]);
+    ssize_t size = read(ends[0], text, sizeof(text) - 1);
+    text[MAX(size, 0)] = '\0';
+    close(ends[0]);
+    return text;
+}
+
+static void damage_image(const struct world *w, off_t at)
+{
+    uint8_t byte = 0;
+    int fd = open(w->image, O_RDWR);
+    check(fd >= 0 && pread(fd, &byte, 1, at) == 1, w->image);
+    byte ^= 1;
+    check(pwrite(fd, &byte, 1, at) == 1, w->image);
+    close(fd);
+}
+
+TEST(an_image_that_is_not_taken_is_named_in_one_line)
+{
+    static const char said[] = "the saved has-cache is not used";
+    static const off_t places[] = { 9, 5000 }; /* of the header, of what is behind it */
+    struct world w;
+    world_setup(&w, dir_of("image-log"));
+    check(!strstr(log_of_opening(&w), said), "there was none");
+    put_page(&w, 0, 100);
+    world_close(&w);
+    check(!strstr(log_of_opening(&w), said), "it is taken");
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        world_close(&w);
+        damage_image(&w, places[i]);
+        const char *line = strstr(log_of_opening(&w), said);
+        check(line && !strstr(line + 1, said), "damaged: one line");
+        check(hascache_state(w.reserve->cache) == HASCACHE_COMPLETE, "and built in full");
+    }
+    world_close(&w);
+    unlink(w.image);
+    check(strstr(log_of_opening(&w), "No such file") != NULL, "and one that is gone");
+    w.restored_ns = w.reserve->epoch + 1;
+    world_close(&w);
+    check(strstr(log_of_opening(&w), "saved at another time") != NULL, "of an epoch that ended");
+    check(world_check(&w) == 100, "all is there");
+    world_close(&w);
     world_teardown(&w);
 }
 
