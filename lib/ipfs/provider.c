@@ -61,6 +61,7 @@ static void on_tick(struct timer *t)
         return;
     provider_net_tick(p);
     provider_pick_tick(p);
+    provider_sweep(p);
 }
 
 enum err provider_create(struct provider **out, const struct provider_options *options,

@@ -36,14 +36,36 @@ static void take_totals(struct provider *p, struct bytes key, struct bytes value
     p->late_since_ms = reader_be64(&r);
 }
 
-/* One that is too old stays until its row is deleted. */
+static bool is_ended(const struct provider *p, const struct schedule_progress *at)
+{
+    uint64_t end;
+    const struct schedule_entry *e = schedule_at(&p->schedule, be64_decode(at->last), &end);
+    return e && e->done_ms >= at->started_ms;
+}
+
+/* Nobody goes on from there. */
+static bool is_stale(const struct provider *p, const struct schedule_progress *at, uint64_t now)
+{
+    return now - MIN(now, at->at_ms) > LIMIT_PROVIDER_RESUME_MS || is_ended(p, at);
+}
+
+/* The latest, when there are more: what the last process was at is among them. */
 static void take_progress(struct provider *p, struct bytes key, struct bytes value)
 {
-    struct schedule_progress *at = &p->resumes[p->resumes_count].at;
+    struct schedule_progress at;
     uint64_t now = provider_wall_ms(p);
-    if (p->resumes_count == PROVIDER_RESUMES || !schedule_progress_decode(key, value, now, at))
+    uint32_t place = 0;
+    if (!schedule_progress_decode(key, value, now, &at) || is_stale(p, &at, now))
+        return; /* provider_sweep finds it again */
+    if (p->resumes_count < PROVIDER_RESUMES) {
+        p->resumes[p->resumes_count++].at = at;
         return;
-    p->resumes[p->resumes_count++].used = now - at->at_ms > LIMIT_PROVIDER_RESUME_MS;
+    }
+    for (uint32_t i = 1; i < PROVIDER_RESUMES; i++)
+        if (p->resumes[i].at.at_ms < p->resumes[place].at.at_ms)
+            place = i;
+    if (p->resumes[place].at.at_ms < at.at_ms)
+        p->resumes[place].at = at;
 }
 
 static void take_row(struct provider *p, struct bytes key, struct bytes value)
@@ -81,6 +103,7 @@ static void on_rows(struct keystore_rows *req, const struct error *err)
         for (uint32_t i = 0; i < p->schedule.count; i++)
             p->schedule.entries[i].dirty = false; /* they have just been read */
         p->loading = false;
+        req->after_size = 0; /* for the sweep */
         provider_flush(p);
         timer_set(&p->tick, 1);
     }
@@ -187,12 +210,8 @@ bool provider_resume(void *worker, struct kad_prefix part, struct schedule_progr
 /* Passes that were cut off and have ended since. */
 static void resumes_drop(struct provider *p)
 {
-    uint64_t end;
-    for (uint32_t i = 0; i < p->resumes_count; i++) {
-        const struct schedule_progress *at = &p->resumes[i].at;
-        const struct schedule_entry *e = schedule_at(&p->schedule, be64_decode(at->last), &end);
-        p->resumes[i].used |= e && e->done_ms >= at->started_ms;
-    }
+    for (uint32_t i = 0; i < p->resumes_count; i++)
+        p->resumes[i].used |= is_ended(p, &p->resumes[i].at);
 }
 
 /* Deletions first: a part that was cut is not deleted after its pieces were written. */
@@ -204,6 +223,8 @@ void provider_flush(struct provider *p)
         return;
     while (n < most && s->gone_count > 0)
         flush_row(p, n++, 'r', s->gone[--s->gone_count], NULL);
+    while (n < most && p->swept_count > 0)
+        flush_row(p, n++, 'p', p->swept[--p->swept_count], NULL);
     resumes_drop(p);
     for (uint32_t i = 0; i < p->resumes_count && n < most;) {
         if (p->resumes[i].used) {
@@ -230,4 +251,58 @@ void provider_flush(struct provider *p)
     p->flushing = true;
     p->out++;
     keystore_write(p->o.keystore, &p->flush);
+}
+
+/* ---- sweeping ---- */
+
+/* A pass that is under way has written to its row lately; one that begins just now writes anew. */
+static void sweep_row(struct provider *p, struct bytes key, struct bytes value)
+{
+    struct schedule_progress at;
+    struct kad_prefix prefix;
+    uint64_t now = provider_wall_ms(p);
+    if (!schedule_row_prefix(key, &prefix))
+        return; /* none that a pass has written */
+    if (!schedule_progress_decode(key, value, now, &at) || is_stale(p, &at, now))
+        p->swept[p->swept_count++] = prefix;
+}
+
+static void on_swept(struct keystore_rows *req, const struct error *err)
+{
+    struct provider *p = container_of(req, struct provider, rows);
+    struct reader r = reader_of(bytes_of(p->rows_buffer, writer_used(&req->out)));
+    bool end = req->end || err;
+    p->out--;
+    p->sweeping = false;
+    if (provider_back(p))
+        return;
+    while (reader_left(&r) > 0 && !err) {
+        struct bytes key = reader_take(&r, reader_u8(&r));
+        sweep_row(p, key, reader_take(&r, reader_be16(&r)));
+        if (p->swept_count < PROVIDER_RESUMES)
+            continue;
+        end &= reader_left(&r) == 0; /* the next page begins behind this row */
+        memcpy(req->after, key.data, key.size);
+        req->after_size = (uint8_t)key.size;
+        break;
+    }
+    if (end) {
+        req->after_size = 0;
+        p->sweep_ms = provider_now_ms(p) + LIMIT_PROVIDER_RESUME_MS;
+    }
+    provider_flush(p);
+}
+
+/* A part that was not ended leaves its row. The next pass there may be over another prefix, since
+ * servers come and go, and deletes only its own. */
+void provider_sweep(struct provider *p)
+{
+    if (p->loading || p->sweeping || p->swept_count > 0 || provider_now_ms(p) < p->sweep_ms)
+        return;
+    p->rows.kind = 'p';
+    p->rows.out = writer_of(p->rows_buffer, PROVIDER_ROWS_BYTES);
+    p->rows.cb = on_swept;
+    p->sweeping = true;
+    p->out++;
+    keystore_rows(p->o.keystore, &p->rows);
 }

@@ -43,6 +43,10 @@ struct provider {
         bool used; /* its row is to be deleted */
     } resumes[PROVIDER_RESUMES];
     uint32_t resumes_count;
+    struct kad_prefix swept[PROVIDER_RESUMES]; /* 'p' rows that nobody needs, to be deleted */
+    uint32_t swept_count;
+    bool sweeping;
+    uint64_t sweep_ms; /* the next one, on the loop's clock */
     struct keystore_write flush;
     struct keystore_row flush_rows[LIMIT_KEYSTORE_ROWS];
     uint8_t flush_keys[LIMIT_KEYSTORE_ROWS][SCHEDULE_KEY_BYTES];
@@ -93,6 +97,8 @@ bool provider_back(struct provider *p);
 /* provider_rows.c */
 void provider_load(struct provider *p); /* sets loading to false in the end */
 void provider_flush(struct provider *p);
+/* Finds 'p' rows that were left over, a page at a time; now and then, in a tick. */
+void provider_sweep(struct provider *p);
 /* Where a part was when the last process ended: of what is known of it, the farthest. */
 bool provider_resume(void *worker, struct kad_prefix part, struct schedule_progress *out);
 

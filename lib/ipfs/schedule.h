@@ -5,7 +5,9 @@
  *
  *   'r' prefix[8] len -> be64 done_ms, be32 servers, be64 keys, be32 reached, be32 holders (milli)
  *   'p' prefix[8] len -> be64 started_ms, be64 at_ms, be64 keys, the last key that all its servers
- *                        were heard to have read: where to go on when the process ends
+ *                        were heard to have read: where to go on when the process ends. Deleted
+ *                        when its part is done; one that was left over, within two hours. So there
+ *                        are no more than passes begin in that time.
  *
  * Owns:   its entries, charged to the owner; at most LIMIT_SCHEDULE_PARTS.
  * Thread: loop only. Errors: none; what does not fit is done again.
