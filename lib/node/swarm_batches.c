@@ -31,15 +31,23 @@ static void expiry_next(struct swarm *s, bool first)
     reserve_next_batch(s->reserve, &s->expiry.next);
 }
 
+static bool expired(const struct swarm *s, const uint8_t *batch)
+{
+    return s->batches && !batches_find(s->batches, batch);
+}
+
 /* Unless stamps of any batch will do, or no table says which are known. */
 static void expiry_start(struct swarm *s)
 {
+    struct batches_expiry *e = &s->expiry;
+    if (e->evicting && !expired(s, e->evict.batch))
+        reserve_evict_cancel(&e->evict); /* it was renewed, or nothing is said to expire */
     if (!s->batches || s->node->started->accept_all_stamps || s->stopping)
         return;
-    s->expiry.again = s->expiry.out;
-    if (s->expiry.out)
+    e->again = e->out;
+    if (e->out)
         return;
-    s->expiry.out = true;
+    e->out = true;
     expiry_next(s, true);
 }
 
@@ -53,44 +61,51 @@ static void expiry_end(struct swarm *s, const struct error *err)
     drained(s);
 }
 
-static void evict_some(struct swarm *s)
+/* All of it in one request, which walks the batch once; a stop cancels it. */
+static void evict_batch(struct swarm *s, const uint8_t *batch)
 {
     struct reserve_evict *evict = &s->expiry.evict;
+    memcpy(evict->batch, batch, sizeof(evict->batch));
     evict->bin = RESERVE_BINS;
     evict->reason = RESERVE_EVICT_EXPIRED;
-    evict->count = LIMIT_RESERVE_EVICT_CHUNKS; /* a stop waits for no more than that */
+    evict->count = UINT64_MAX;
     evict->cb = on_evicted;
+    s->expiry.evicting = true;
     reserve_evict(s->reserve, evict);
 }
 
 static void on_next(struct reserve_next_batch *req, const struct error *err)
 {
     struct swarm *s = container_of(req, struct swarm, expiry.next);
-    if (err || !req->found || s->stopping) {
+    if (err || !req->found || s->stopping)
         expiry_end(s, s->stopping ? NULL : err);
-    } else if (!s->batches || batches_find(s->batches, req->batch)) {
+    else if (expired(s, req->batch))
+        evict_batch(s, req->batch);
+    else
         expiry_next(s, false);
-    } else {
-        memcpy(s->expiry.evict.batch, req->batch, sizeof(req->batch));
-        s->expiry.evicted = 0;
-        evict_some(s);
-    }
+}
+
+static const char *outcome_of(const struct swarm *s, bool canceled, bool failed)
+{
+    if (failed)
+        return "evicting its chunks has failed";
+    if (!canceled)
+        return "its chunks are evicted";
+    return s->stopping ? "the rest of its chunks is evicted after the next start"
+                       : "it is known again, and the rest of its chunks stays";
 }
 
 static void on_evicted(struct reserve_evict *req, const struct error *err)
 {
     struct swarm *s = container_of(req, struct swarm, expiry.evict);
+    bool canceled = err && err->code == ERR_CANCELED, failed = err && !canceled;
     char id[2 * SHOWN_BYTES + 1];
-    s->expiry.evicted += req->evicted;
-    if (!err && !s->stopping && req->evicted == req->count) {
-        evict_some(s);
-        return;
-    }
-    log_info_with(LOG_FIELDS(log_uint("entries", s->expiry.evicted)),
-                  "batch %s... has expired: its chunks are evicted",
-                  hex_encode(id, bytes_of(req->batch, SHOWN_BYTES)));
-    if (err || s->stopping)
-        expiry_end(s, err);
+    s->expiry.evicting = false;
+    log_info_with(LOG_FIELDS(log_uint("entries", req->evicted)), "batch %s... has expired: %s",
+                  hex_encode(id, bytes_of(req->batch, SHOWN_BYTES)),
+                  outcome_of(s, canceled, failed));
+    if (failed || s->stopping)
+        expiry_end(s, failed ? err : NULL);
     else
         expiry_next(s, false);
 }
@@ -184,6 +199,7 @@ void swarm_batches_load(struct swarm *s, bool first)
     if (!path[0]) { /* nothing is known, and nothing said to have expired */
         batches_destroy(s->batches);
         s->batches = NULL;
+        expiry_start(s);
         if (first)
             node_release(s->node, &s->hold, NULL);
         load->first = false;
@@ -202,5 +218,7 @@ void swarm_batches_load(struct swarm *s, bool first)
 
 bool swarm_batches_drain(struct swarm *s)
 {
+    if (s->expiry.evicting)
+        reserve_evict_cancel(&s->expiry.evict);
     return s->load.out || s->expiry.out;
 }

@@ -31,8 +31,8 @@ struct batches_load {
 struct batches_expiry {
     struct reserve_next_batch next;
     struct reserve_evict evict;
-    uint64_t evicted; /* of the batch at hand */
     bool out, again;
+    bool evicting; /* evict is under way: the table may know its batch again */
 };
 
 struct swarm {

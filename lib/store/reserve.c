@@ -306,6 +306,7 @@ void reserve_close(struct reserve *r, reserve_cb *cb, void *ctx)
     timer_set(&r->reload_timer, 0);
     timer_set(&r->capacity.timer, 0);
     loop_defer_cancel(&r->life_later);
+    reserve_evict_cancel(&r->capacity.evict); /* the rest of it after the next opening */
     timer_set(&r->close_timer, 1);
 }
 

@@ -113,12 +113,16 @@ struct reserve_evict {
     uint8_t batch[STAMP_BATCH_BYTES];
     uint8_t bin;
     enum reserve_evict_reason reason; /* for the count of it */
-    uint64_t count;
-    uint64_t evicted; /* out */
+    uint64_t count;   /* all at once: asked for in parts, a batch is walked anew for each */
+    uint64_t evicted; /* out; grows while it runs, and stands whatever the error */
     reserve_evict_cb *cb;
     struct list link_;
+    bool canceled_;
 };
 void reserve_evict(struct reserve *r, struct reserve_evict *req);
+/* cb still fires after the step under way, which takes at most LIMIT_RESERVE_EVICT_CHUNKS entries;
+ * with ERR_CANCELED, unless that was the last step. */
+void reserve_evict_cancel(struct reserve_evict *req);
 
 #include "store/reserve_issued.h"
 #include "store/reserve_put.h"

@@ -63,6 +63,14 @@ static enum err find_run(struct store_job *job, struct ldb *db, struct error *er
     return rc;
 }
 
+void reserve_capacity_recount(struct reserve *r)
+{
+    uint64_t capacity = r->options.capacity, count = r->counters.count;
+    bool over = capacity > 0 && count > capacity;
+    r->capacity.evict.count =
+        over ? MAX(count - capacity, capacity / 100 + 1) : 1; /* not one by one */
+}
+
 static void find_done(struct store_job *job, const struct error *err)
 {
     struct reserve *r = container_of(job, struct reserve, capacity.job);
@@ -70,11 +78,10 @@ static void find_done(struct store_job *job, const struct error *err)
     if (err || !over(r)) {
         c->busy = false;
     } else if (c->found) {
-        uint64_t excess = r->counters.count - r->options.capacity;
         c->evict.bin = c->radius;
         c->evict.reason = RESERVE_EVICT_CAPACITY;
-        c->evict.count = MAX(excess, r->options.capacity / 100 + 1); /* not one by one */
         c->evict.cb = on_evicted;
+        reserve_capacity_recount(r);
         reserve_evict(r, &c->evict);
     } else if (c->radius < OVERLAY_BIN_MAX) {
         set_radius(r, c->radius + 1);

@@ -11,6 +11,7 @@
 
 static store_run count_run, choose_run, delete_run;
 static store_done count_done, choose_done, delete_done;
+static const struct error evict_canceled = { ERR_CANCELED, "the eviction was canceled" };
 
 static struct reserve_evict *current(struct reserve *r)
 {
@@ -42,6 +43,7 @@ static void begin(struct reserve *r)
     const struct reserve_evict *req = current(r);
     struct reserve_eviction *e = &r->evict;
     uint64_t below = 0;
+    reserve_capacity_recount(r); /* what it waited for may have made room */
     for (uint8_t bin = 0; bin < req->bin; bin++)
         below += r->counters.in_bin[bin];
     walk_begin(r);
@@ -65,9 +67,15 @@ void reserve_evict(struct reserve *r, struct reserve_evict *req)
     bool idle = list_empty(&r->evictions);
     r->requests++;
     req->evicted = 0;
+    req->canceled_ = false;
     list_append(&r->evictions, &req->link_);
     if (idle)
         begin(r);
+}
+
+void reserve_evict_cancel(struct reserve_evict *req)
+{
+    req->canceled_ = true; /* looked at between steps */
 }
 
 static int compare(const struct reserve_victim *a, const struct reserve_victim *b)
@@ -142,6 +150,7 @@ static enum err walk(struct reserve *r, struct ldb *db, struct error *err)
     enum err rc = ERR_OK;
     ldb_iter_seek(it, key_bytes(&e->after));
     for (uint32_t seen = 0; ldb_iter_valid(it); ldb_iter_next(it)) {
+        e->walked++;
         struct bytes key = ldb_iter_key(it), value = ldb_iter_value(it);
         struct reserve_slot_of_index s;
         e->end = key.size != 41 || key.data[0] != 'S' || memcmp(key.data + 1, req->batch, 32);
@@ -182,7 +191,6 @@ static void finish(struct reserve *r, const struct error *err)
     r->evict.victims_count = 0;
     list_remove(&req->link_);
     r->requests--;
-    r->stats.evicted[req->reason] += req->evicted;
     if (!list_empty(&r->evictions))
         begin(r);
     req->cb(req, err);
@@ -202,8 +210,8 @@ static void count_done(struct store_job *job, const struct error *err)
 {
     struct reserve *r = container_of(job, struct reserve, evict.job);
     struct reserve_eviction *e = &r->evict;
-    if (err) {
-        finish(r, err);
+    if (err || current(r)->canceled_) {
+        finish(r, err ? err : &evict_canceled);
     } else if (!e->end) {
         store_read(r->options.store, &e->job, count_run, count_done);
     } else {
@@ -232,8 +240,8 @@ static void choose_done(struct store_job *job, const struct error *err)
     struct reserve *r = container_of(job, struct reserve, evict.job);
     struct reserve_eviction *e = &r->evict;
     bool part = !e->end && (e->step == EVICT_EDGE || e->victims_count == 0);
-    if (err) {
-        finish(r, err);
+    if (err || current(r)->canceled_) {
+        finish(r, err ? err : &evict_canceled);
     } else if (part) {
         choose(r);
     } else if (e->victims_count == 0) {
@@ -337,6 +345,7 @@ static void delete_done(struct store_job *job, const struct error *err)
         r->counters = r->txn->committed;
     for (uint32_t i = 0; i < e->victims_count; i++) {
         req->evicted += e->victims[i].removed;
+        r->stats.evicted[req->reason] += e->victims[i].removed;
         settle_victim(r, &e->victims[i], err && !commit_failed);
     }
     r->removals++;
@@ -351,6 +360,8 @@ static void delete_done(struct store_job *job, const struct error *err)
         finish(r, err);
     } else if (e->step == EVICT_SWEEP && e->end) {
         walked(r);
+    } else if (req->canceled_) {
+        finish(r, &evict_canceled);
     } else {
         if (e->step == EVICT_EDGE)
             walk_begin(r);

@@ -124,7 +124,8 @@ void reserve_reload_due(struct timer *t);
 void reserve_doubts_forget(struct reserve *r);
 
 /* reserve_capacity.c */
-void reserve_capacity_check(struct reserve *r); /* after every change of the count */
+void reserve_capacity_check(struct reserve *r);   /* after every change of the count */
+void reserve_capacity_recount(struct reserve *r); /* how many entries its eviction shall take now */
 void reserve_radius_timer(struct timer *t);
 
 /* reserve_metrics.c */

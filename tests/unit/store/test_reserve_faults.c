@@ -264,6 +264,59 @@ TEST(each_refused_allocation_leaves_the_reserve_whole)
     world_teardown(&w);
 }
 
+static struct evicting *cancels;
+static enum err cancel_there(enum txn_moment moment, struct error *err UNUSED)
+{
+    if (moment == TXN_SLOTS_FREED)
+        reserve_evict_cancel(&cancels->evict);
+    return ERR_OK;
+}
+
+/* Entries of batch 1, each with an index of its own. */
+static void fill(struct world *w, uint32_t from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        chunk_make(&page[i], &(struct chunk_spec){ 1 + from + i, 1, from + i, 5, 0 });
+        items[i] = page[i].item;
+    }
+    page_put = (struct world_put){ { .items = items, .count = count, .cb = world_put_cb }, w };
+    w->waits = 1;
+    reserve_put(w->reserve, &page_put.put);
+    check(!world_await(w), w->err.text);
+}
+
+/* In the midst of it, before its first step, and while it waits for another. */
+TEST(a_canceled_eviction_ends_after_the_step_under_way)
+{
+    enum { ALL = LIMIT_RESERVE_EVICT_CHUNKS + 280 };
+    static struct evicting e[3];
+    struct world w;
+    struct reserve_status s;
+    start(&w, "canceled");
+    for (uint32_t from = 0; from < ALL; from += ALL / 5)
+        fill(&w, from, ALL / 5);
+    evict_start(&w, &e[0], 1, UINT64_MAX);
+    cancels = &e[0];
+    w.reserve->txn->probe = cancel_there;
+    while (w.waits > 0)
+        loop_run(w.loop);
+    w.reserve->txn->probe = NULL;
+    check(e[0].code == ERR_CANCELED, "canceled");
+    check(e[0].evict.evicted == LIMIT_RESERVE_EVICT_CHUNKS, "after one step");
+    evict_start(&w, &e[1], 1, UINT64_MAX);
+    evict_start(&w, &e[2], 1, 5);
+    reserve_evict_cancel(&e[1].evict);
+    reserve_evict_cancel(&e[2].evict);
+    while (w.waits > 0)
+        loop_run(w.loop);
+    check(e[1].code == ERR_CANCELED && e[2].code == ERR_CANCELED, "both");
+    check(e[1].evict.evicted + e[2].evict.evicted == 0, "before their first step");
+    reserve_status(w.reserve, &s);
+    check(s.evicted[RESERVE_EVICT_ASKED] == LIMIT_RESERVE_EVICT_CHUNKS, "counted");
+    check(world_check(&w) == ALL - LIMIT_RESERVE_EVICT_CHUNKS, "the rest is whole");
+    end(&w);
+}
+
 static int compare_ids(const void *a, const void *b)
 {
     const struct chunk *x = a, *y = b;
@@ -282,19 +335,11 @@ TEST(a_large_eviction_takes_the_first_in_order)
     check(all, "memory");
     start(&w, "large");
     for (uint32_t from = 0; from < ALL; from += LIMIT_RESERVE_PAGE_CHUNKS) {
+        fill(&w, from, LIMIT_RESERVE_PAGE_CHUNKS);
         for (uint32_t i = 0; i < LIMIT_RESERVE_PAGE_CHUNKS; i++) {
-            chunk_make(&page[i], &(struct chunk_spec){ 1 + from + i, 1, from + i, 5, 0 });
-            items[i] = page[i].item;
             all[from + i] = page[i];
-        }
-        page_put = (struct world_put){
-            { .items = items, .count = LIMIT_RESERVE_PAGE_CHUNKS, .cb = world_put_cb }, &w
-        };
-        w.waits = 1;
-        reserve_put(w.reserve, &page_put.put);
-        check(!world_await(&w), w.err.text);
-        for (uint32_t i = 0; i < LIMIT_RESERVE_PAGE_CHUNKS; i++)
             all[from + i].item.bin_ = items[i].bin_;
+        }
     }
     qsort(all, ALL, sizeof(*all), compare_ids);
     uint64_t gone = 0;

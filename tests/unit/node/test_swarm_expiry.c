@@ -1,0 +1,217 @@
+/* Expiry in a running node: what it costs, and what ends it early. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "core/config.h"
+#include "node/node_state.h"
+#include "node/node_stores.h"
+#include "node/status.h"
+#include "node/swarm.h"
+#include "node/swarm_state.h"
+#include "reserve_world.h"
+#include "store/reserve_state.h"
+
+enum {
+    OLD = 1,                                      /* the batch that expires */
+    OTHER = 2,                                    /* and one that stays */
+    PAGES = 16,                                   /* of OLD; then one of OTHER */
+    EXPIRING = PAGES * LIMIT_RESERVE_PAGE_CHUNKS, /* several steps of an eviction */
+};
+
+static struct config config;
+static struct node *node;
+static struct timer timer;
+static struct reserve_put put;
+static struct chunk page[LIMIT_RESERVE_PAGE_CHUNKS];
+static struct reserve_item items[LIMIT_RESERVE_PAGE_CHUNKS];
+static char batches_path[300];
+static uint32_t pages_put, steps;
+static void (*script)(void); /* every millisecond, once all is put */
+
+static void batches_write(bool old)
+{
+    FILE *f = fopen(batches_path, "w");
+    check(f && fputs("[", f) >= 0, "the file of batches");
+    for (uint32_t batch = old ? OLD : OTHER; batch <= OTHER; batch++) {
+        static struct chunk c;
+        char id[65];
+        chunk_make(&c, &(struct chunk_spec){ .batch = batch });
+        fprintf(f,
+                "%s{\"id\":\"%s\",\"owner\":\"1111111111111111111111111111111111111111\","
+                "\"depth\":20,\"bucket_depth\":4,\"immutable\":false}",
+                old && batch == OTHER ? "," : "", hex_encode(id, bytes_of(c.batch, 32)));
+    }
+    check(fputs("]", f) >= 0 && fclose(f) == 0, "is written");
+}
+
+static struct reserve *reserve(void)
+{
+    return node_reserve(node);
+}
+
+static uint64_t entries(void)
+{
+    struct reserve_status st;
+    reserve_status(reserve(), &st);
+    return st.count;
+}
+
+static void put_page(void);
+static void on_put(struct reserve_put *req UNUSED, const struct error *err)
+{
+    check(!err, err ? err->text : "");
+    if (++pages_put <= PAGES)
+        put_page();
+    else
+        timer_set(&timer, 1);
+}
+
+static void put_page(void)
+{
+    for (uint32_t i = 0; i < ARRAY_SIZE(items); i++) {
+        uint32_t number = 1 + pages_put * LIMIT_RESERVE_PAGE_CHUNKS + i;
+        chunk_make(&page[i],
+                   &(struct chunk_spec){ number, pages_put < PAGES ? OLD : OTHER, number, 5, 0 });
+        items[i] = page[i].item;
+    }
+    put = (struct reserve_put){ .items = items, .count = ARRAY_SIZE(items), .cb = on_put };
+    reserve_put(reserve(), &put);
+}
+
+static void tick(struct timer *t)
+{
+    timer_set(t, 1);
+    script();
+}
+
+static enum err upper_start(struct node *n, struct error *err UNUSED)
+{
+    timer_init(&timer, n->env.loop, tick, "tick");
+    put_page();
+    return ERR_OK;
+}
+
+static void upper_stop(struct node *n UNUSED)
+{
+    timer_set(&timer, 0);
+}
+
+static const struct node_part parts[] = {
+    { "status", status_part_start, NULL, NULL, NULL, status_part_stop },
+    { "stores", stores_part_start, NULL, NULL, NULL, stores_part_stop },
+    { "swarm", swarm_part_start, swarm_part_reload, swarm_part_drain, NULL, swarm_part_stop },
+    { "upper", upper_start, NULL, NULL, NULL, upper_stop },
+};
+
+static void run(const char *name, void (*what)(void))
+{
+    static struct option_report report;
+    static struct config_args args;
+    static char home[] = "HOME=/nowhere", free_disk[] = "--min-free-disk=0", on[] = "--swarm";
+    static char *envp[] = { home, NULL };
+    static char dir[330], batches[330];
+    struct error err = { ERR_OK, "" };
+    snprintf(batches_path, sizeof(batches_path), "%s/%s.json", unit_temp_dir(), name);
+    snprintf(dir, sizeof(dir), "--data-dir=%s/%s", unit_temp_dir(), name);
+    snprintf(batches, sizeof(batches), "--batches=%s", batches_path);
+    static char *argv[] = { dir, free_disk, on, batches, NULL };
+    batches_write(true);
+    args = (struct config_args){ .argv = argv, .envp = envp, .all_options = true };
+    check(config_load(&config, &args, &report), report.text);
+    args = (struct config_args){ .argv = argv, .envp = envp, .all_options = true };
+    const struct node_options options = { &config, &args, parts, ARRAY_SIZE(parts) };
+    script = what;
+    pages_put = steps = 0;
+    check(!node_create(&node, &options, &err), err.text);
+    check(!node_run(node, &err), err.text);
+    node_destroy(node);
+}
+
+/* Once all is put: the batch has expired. */
+static void expire(txn_probe *probe)
+{
+    reserve()->txn->probe = probe;
+    batches_write(false);
+    swarm_part_reload(node);
+}
+
+static void until_all_is_evicted(void)
+{
+    if (steps++ == 0)
+        expire(NULL);
+    if (entries() > LIMIT_RESERVE_PAGE_CHUNKS || node->swarm->expiry.out)
+        return;
+    check(entries() == LIMIT_RESERVE_PAGE_CHUNKS, "the other batch stays");
+    check(reserve()->evict.walked <= 2 * EXPIRING, "one walk, however many entries go in a step");
+    node_stop(node);
+}
+
+TEST(expiry_walks_a_batch_once)
+{
+    run("once", until_all_is_evicted);
+}
+
+static uint64_t left_at_stop;
+static enum err stop_there(enum txn_moment moment, struct error *err UNUSED)
+{
+    if (moment == TXN_SLOTS_FREED) {
+        node_stop(node);
+        left_at_stop = entries();
+    } else if (moment == TXN_REMOVING) {
+        check(left_at_stop == 0, "no step begins after the stop");
+    }
+    return ERR_OK;
+}
+
+static void until_it_stops(void)
+{
+    if (steps++ == 0)
+        expire(stop_there);
+}
+
+TEST(a_stop_waits_for_one_step_of_an_expiry)
+{
+    run("stop", until_it_stops);
+    check(left_at_stop == EXPIRING + LIMIT_RESERVE_PAGE_CHUNKS - LIMIT_RESERVE_EVICT_CHUNKS,
+          "the rest is there at the next start");
+}
+
+static void on_frozen(void *ctx UNUSED)
+{
+    batches_write(true);
+    swarm_part_reload(node);
+}
+
+/* No step goes on until the new table is there. */
+static enum err renew_there(enum txn_moment moment, struct error *err UNUSED)
+{
+    if (moment == TXN_SLOTS_FREED) {
+        reserve()->txn->probe = NULL;
+        stores_freeze(node_stores(node), on_frozen, NULL);
+    }
+    return ERR_OK;
+}
+
+static void until_it_is_known_again(void)
+{
+    static bool thawed;
+    if (steps++ == 0)
+        expire(renew_there);
+    bool known = batches_count(node_batches(node)) == 2;
+    if (!thawed && known && entries() < EXPIRING) {
+        stores_thaw(node_stores(node));
+        thawed = true;
+    } else if (thawed && !node->swarm->expiry.out) {
+        check(entries() == EXPIRING + LIMIT_RESERVE_PAGE_CHUNKS - LIMIT_RESERVE_EVICT_CHUNKS,
+              "one step and no more");
+        node_stop(node);
+    }
+}
+
+TEST(a_renewed_batch_keeps_what_is_left_of_it)
+{
+    run("renewed", until_it_is_known_again);
+}
