@@ -2,7 +2,7 @@
 
 #include "base/varint.h"
 #include "codec/wire.h"
-#include "net/host.h"
+#include "net/reached.h"
 
 void kad_of(struct bytes b, uint8_t out[KAD_BYTES])
 {

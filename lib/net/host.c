@@ -142,32 +142,42 @@ bool host_address(const struct host *h, size_t i, struct writer *out)
             writer_put(out, h->announce[i], h->announce_size[i]);
         return i < h->announce_count;
     }
-    if (i < h->listeners_count)
-        address_put(out, listener_address(h->listeners[i]));
-    return i < h->listeners_count;
+    if (i < h->reached.count)
+        address_put(out, &h->reached.list[i]);
+    return i < h->reached.count;
+}
+
+/* Private ranges mean something else where the peer is, and 0.0.0.0 means nothing there at all. */
+bool host_announces(const struct host *h, struct bytes multiaddr)
+{
+    return multiaddr_is_told(multiaddr, h->options.allow_private);
+}
+
+/* Machines get and lose addresses while we run. */
+void host_reached_look(struct host *h, bool now)
+{
+    struct host_address bound[LIMIT_P2P_LISTENERS];
+    struct reached found;
+    bool wildcards = false;
+    if (!now && loop_now_ms(h->loop) - h->reached_ms < LIMIT_P2P_REACHED_MS)
+        return;
+    h->reached_ms = loop_now_ms(h->loop);
+    for (uint32_t i = 0; i < h->listeners_count; i++) {
+        bound[i] = *listener_address(h->listeners[i]);
+        wildcards |= address_is_wildcard(&bound[i]);
+    }
+    if (!now && (!wildcards || h->announce_count > 0))
+        return; /* what peers are told stays as it is */
+    const struct reached_from from = { bound, h->listeners_count, h->options.allow_private,
+                                       h->options.machine };
+    reached_make(&found, &from);
+    if (reached_equal(&found, &h->reached))
+        return;
+    h->reached = found;
+    h->version++;
 }
 
 /* Limits. */
-
-static bool is_loopback(const struct host_address *a)
-{
-    static const uint8_t one[16] = { [15] = 1 };
-    return a->ip6 ? !memcmp(a->ip, one, 16) : a->ip[0] == 127;
-}
-
-/* RFC 1918, 3927, 6598, 4193, 4291: what means something else in another network. */
-bool address_is_private(const struct host_address *a)
-{
-    const uint8_t *ip = a->ip;
-    if (is_loopback(a))
-        return true;
-    if (a->ip6)
-        return (ip[0] & 0xfe) == 0xfc || (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80) ||
-               (ip[0] == 0 && ip[1] == 0);
-    return ip[0] == 0 || ip[0] == 10 || (ip[0] == 172 && (ip[1] & 0xf0) == 16) ||
-           (ip[0] == 192 && ip[1] == 168) || (ip[0] == 169 && ip[1] == 254) ||
-           (ip[0] == 100 && (ip[1] & 0xc0) == 64);
-}
 
 /* One IPv4 address, or one IPv6 /56: what one customer has. */
 static bool same_site(const struct host_address *a, const struct host_address *b)
@@ -238,7 +248,7 @@ bool host_admits(struct host *h, const struct host_address *from)
         LIMIT_HIT(P2P_CONNECTIONS);
         return refuse(REFUSED_CONNECTIONS);
     }
-    if (is_loopback(from) && !h->options.count_loopback)
+    if (address_is_loopback(from) && !h->options.count_loopback)
         return true;
     for (struct list *at = h->conns.next; at != &h->conns; at = at->next) {
         const struct conn *c = container_of(at, struct conn, link_);
@@ -305,6 +315,7 @@ void host_conn_opened(struct conn *c)
         inbound_count(h, 1);
     if (!timer_is_set(&h->tick) && !h->closing)
         timer_set(&h->tick, LIMIT_P2P_TRIM_MS);
+    host_reached_look(h, false); /* it may be our first since the network is there */
     identify_start(c);
     for (struct list *at = h->watchers.next, *next; at != &h->watchers; at = next) {
         struct host_watch *w = container_of(at, struct host_watch, link_);

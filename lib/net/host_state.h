@@ -11,6 +11,7 @@
 #include "net/observed.h"
 #include "net/ping.h"
 #include "net/protocols.h"
+#include "net/reached.h"
 #include "net/resolve.h"
 
 enum { HOST_READ_BYTES = 4 * CONN_BLOCK_BYTES, HOST_MINUTES = 60 };
@@ -38,6 +39,8 @@ struct host {
     uint32_t protocols_count;
     struct listener *listeners[LIMIT_P2P_LISTENERS];
     uint32_t listeners_count;
+    struct reached reached; /* by them */
+    uint64_t reached_ms;    /* when the interfaces were looked at */
     uint8_t announce[LIMIT_P2P_LISTENERS][64];
     size_t announce_size[LIMIT_P2P_LISTENERS];
     uint32_t announce_count;
@@ -79,6 +82,8 @@ void host_conn_opened(struct conn *c);
 void host_conn_identified(struct conn *c);
 void host_conn_gone(struct conn *c);     /* one that was OPEN */
 void host_handle_closed(struct host *h); /* a socket's close callback has run */
+/* Looks at the interfaces when that is due, or now; peers are told on the next tick. */
+void host_reached_look(struct host *h, bool now);
 void address_put(struct writer *w, const struct host_address *a);
 enum { HOST_NO_PROTOCOL = -1 };
 int host_protocol_index(const struct host *h, const char *asked, size_t size);

@@ -13,20 +13,6 @@ enum {
     FIELD_AGENT = 6
 };
 
-/* Private ranges mean something else where the peer is, and 0.0.0.0 means nothing there at all. */
-bool host_announces(const struct host *h, struct bytes multiaddr)
-{
-    static const uint8_t unspecified[16];
-    struct multiaddr_target t;
-    if (!multiaddr_target(multiaddr, &t) || (t.host != MULTIADDR_IP4 && t.host != MULTIADDR_IP6))
-        return true; /* a name: the operator's own words */
-    if (!memcmp(t.value.data, unspecified, t.value.size))
-        return false;
-    struct host_address a = { .ip6 = t.host == MULTIADDR_IP6 };
-    memcpy(a.ip, t.value.data, t.value.size);
-    return h->options.allow_private || !address_is_private(&a);
-}
-
 void identify_put(struct writer *w, const struct identify_own *own)
 {
     uint8_t buf[LIMIT_MULTIADDR_BYTES];

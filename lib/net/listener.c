@@ -128,7 +128,7 @@ enum err host_listen(struct host *h, struct bytes multiaddr, struct error *err)
         return rc;
     }
     h->listeners[h->listeners_count++] = l;
-    h->version++;
+    host_reached_look(h, true);
     return ERR_OK;
 }
 
@@ -149,5 +149,6 @@ void listeners_close(struct host *h)
             uv_close((uv_handle_t *)&l->tcp, on_listener_closed);
     }
     h->listeners_count = 0;
+    h->reached.count = 0;
     timer_set(&h->accept_again, 0);
 }

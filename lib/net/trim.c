@@ -97,6 +97,7 @@ void host_tick(struct timer *t)
     uint64_t low = max * LIMIT_P2P_TRIM_LOW_PERCENT / 100;
     if (h->conns_count > max * LIMIT_P2P_TRIM_HIGH_PERCENT / 100)
         host_shrink(h, (uint32_t)(h->conns_count - low));
+    host_reached_look(h, false);
     pushes(h);
     if (h->conns_count > 0 && !h->closing)
         timer_set(&h->tick, LIMIT_P2P_TRIM_MS);

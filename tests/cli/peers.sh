@@ -67,6 +67,14 @@ run status --json --data-dir="$scratch/b"
 ok "where a peer sees it" grep -q '"address": "/ip4/127.0.0.1"' <<<"$out"
 run status --data-dir="$scratch/a"
 ok "in the status" grep -Eq "^  connections inbound +1$" <<<"$out"
+# The address that --help names: peers are told those of the machine in its place.
+start wide --p2p-addr=/ip4/0.0.0.0/tcp/0 --allow-private-cidrs
+wait_for "$scratch/wide.log" " ready "
+wide=$(fact "$scratch/wide/node.json" multiaddrs -1)
+is "loopback is one of them, the last" "${wide%/tcp/*}" /ip4/127.0.0.1
+run identify "$wide" "${alone[@]}"
+ok "and told" grep -q "^address  */ip4/127.0.0.1/tcp/" <<<"$out"
+kill -TERM "$pid"
 kill -TERM "$a"
 ended "$a"
 is "ends with a peer connected" "$code" 0

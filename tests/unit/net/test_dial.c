@@ -353,6 +353,64 @@ TEST(idle_connections_are_trimmed_and_wanted_ones_are_not)
     hosts_end(&b);
 }
 
+/* Which of its addresses a peer was told to have, as the other one's book has them. */
+struct heard {
+    uint16_t port;
+    bool loopback, second;
+};
+
+static void hear(void *ctx, struct bytes multiaddr)
+{
+    struct heard *heard = ctx;
+    struct multiaddr_target t;
+    check(multiaddr_target(multiaddr, &t) && t.host == MULTIADDR_IP4 && t.port == heard->port, "");
+    heard->loopback |= !memcmp(t.value.data, "\x7f\0\0\1", 4);
+    heard->second |= !memcmp(t.value.data, "\xc0\0\2\x4d", 4);
+}
+
+/* In steps, so that the connection is not silent for too long. */
+static void until_reached_is_looked_at(struct hosts *b)
+{
+    for (uint32_t ms = 0; ms < LIMIT_P2P_REACHED_MS; ms += LIMIT_P2P_TRIM_MS) {
+        hosts_clock(b, LIMIT_P2P_TRIM_MS);
+        hosts_wait(b, 20);
+    }
+}
+
+TEST(a_wildcard_is_told_as_the_addresses_of_the_machine_as_they_change)
+{
+    static struct hosts b;
+    static struct hosts_dial d;
+    static const struct host_address list[] = { { .ip = { 127, 0, 0, 1 } },
+                                                { .ip = { 192, 0, 2, 77 } } };
+    struct host_interfaces machine = { list, 1 };
+    uint8_t buf[64];
+    hosts_make(&b, 2, &(struct host_options){ .allow_private = true, .machine = &machine });
+    struct bytes at = hosts_listen(&b, 1, "/ip4/0.0.0.0/tcp/0", buf);
+    struct heard heard = { .port = b.hosts[1]->reached.list[0].port };
+    check(heard.port > 0, "the one that was bound");
+    check(hosts_dial(&b, 0, &d, &b.ids[1].id, at) == ERR_OK, d.text);
+    hosts_wait(&b, 50); /* identified */
+    addrbook_each(b.hosts[0]->book, &b.ids[1].id, hear, &heard);
+    check(heard.loopback && !heard.second, "what identify says");
+    machine.count = 2; /* another interface comes up */
+    uint32_t before = b.hosts[1]->version;
+    hosts_clock(&b, LIMIT_P2P_TRIM_MS);
+    hosts_wait(&b, 20);
+    check(b.hosts[1]->version == before, "not looked at with every tick");
+    until_reached_is_looked_at(&b);
+    addrbook_each(b.hosts[0]->book, &b.ids[1].id, hear, &heard);
+    check(b.hosts[1]->version == before + 1 && heard.second, "pushed");
+    struct error err = { ERR_OK, "" };
+    struct bytes mine = hosts_multiaddr("/ip4/192.0.2.7/tcp/4001", buf, sizeof(buf));
+    check(!host_announce(b.hosts[1], mine, &err), err.text);
+    machine.count = 1;
+    before = b.hosts[1]->version;
+    until_reached_is_looked_at(&b);
+    check(b.hosts[1]->version == before, "what is announced does not follow interfaces");
+    hosts_end(&b);
+}
+
 TEST(a_change_is_pushed_to_peers)
 {
     static struct hosts b;
