@@ -156,8 +156,8 @@ static void job_fail(struct dial_job *job)
                   "every address of the peer failed a short while ago");
     if (!job->last.code && job->too_private > 0)
         error_set(&job->last, ERR_UNREACHABLE,
-                  "no address of the peer can be dialed: loopback and private ranges are with "
-                  "allow-private-cidrs alone");
+                  "no address of the peer can be dialed: loopback, private ranges and what is no "
+                  "machine's address in the public network are with allow-private-cidrs alone");
     if (!job->last.code)
         error_set(&job->last, ERR_UNREACHABLE, "no address of the peer can be dialed");
     job_end(job, &job->last, NULL);

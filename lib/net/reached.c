@@ -13,18 +13,17 @@ bool address_is_loopback(const struct host_address *a)
     return a->ip6 ? !memcmp(a->ip, one, 16) : a->ip[0] == 127;
 }
 
-/* RFC 1918, 3927, 6598, 4193, 4291: what means something else in another network. */
+/* RFC 1918, 3927, 6598: what means something else in another network; RFC 5771 and 1112: groups,
+ * the former class E and broadcast. In IPv6 only 2000::/3 is given to single machines (RFC 4291,
+ * IANA): outside it are mapped and translated IPv4, unique and site local ranges, groups. */
 bool address_is_private(const struct host_address *a)
 {
     const uint8_t *ip = a->ip;
-    if (address_is_loopback(a))
-        return true;
     if (a->ip6)
-        return (ip[0] & 0xfe) == 0xfc || (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80) ||
-               (ip[0] == 0 && ip[1] == 0);
-    return ip[0] == 0 || ip[0] == 10 || (ip[0] == 172 && (ip[1] & 0xf0) == 16) ||
+        return (ip[0] & 0xe0) != 0x20;
+    return ip[0] == 0 || ip[0] == 10 || ip[0] == 127 || (ip[0] == 172 && (ip[1] & 0xf0) == 16) ||
            (ip[0] == 192 && ip[1] == 168) || (ip[0] == 169 && ip[1] == 254) ||
-           (ip[0] == 100 && (ip[1] & 0xc0) == 64);
+           (ip[0] == 100 && (ip[1] & 0xc0) == 64) || ip[0] >= 224;
 }
 
 bool address_is_wildcard(const struct host_address *a)

@@ -31,7 +31,7 @@ bool reached_equal(const struct reached *a, const struct reached *b);
 bool multiaddr_is_told(struct bytes multiaddr, bool allow_private);
 
 bool address_is_loopback(const struct host_address *a);
-/* Private ranges and loopback. */
+/* Private ranges, loopback, and what is no address of one machine in the public network. */
 bool address_is_private(const struct host_address *a);
 bool address_is_wildcard(const struct host_address *a);
 

@@ -1,6 +1,7 @@
 /* Which of our addresses mean something to a peer. */
 #include "unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "codec/multiaddr.h"
@@ -17,6 +18,43 @@ static struct host_address address(const char *text)
     struct host_address a = { .ip6 = t.host == MULTIADDR_IP6, .port = t.port };
     memcpy(a.ip, t.value.data, t.value.size);
     return a;
+}
+
+TEST(what_is_no_address_of_one_machine_in_the_public_network)
+{
+    static const struct {
+        const char *why, *text;
+        bool private;
+    } cases[] = {
+        { "this network", "/ip4/0.1.2.3/tcp/1", true },
+        { "RFC 1918", "/ip4/10.0.0.1/tcp/1", true },
+        { "RFC 1918", "/ip4/172.31.0.1/tcp/1", true },
+        { "beside it", "/ip4/172.32.0.1/tcp/1", false },
+        { "RFC 1918", "/ip4/192.168.0.1/tcp/1", true },
+        { "of carriers", "/ip4/100.64.0.1/tcp/1", true },
+        { "loopback", "/ip4/127.8.0.1/tcp/1", true },
+        { "link local", "/ip4/169.254.0.1/tcp/1", true },
+        { "the last one", "/ip4/223.255.255.254/tcp/1", false },
+        { "a group", "/ip4/224.0.0.1/tcp/1", true },
+        { "reserved", "/ip4/240.0.0.1/tcp/1", true },
+        { "broadcast", "/ip4/255.255.255.255/tcp/1", true },
+        { "loopback", "/ip6/::1/tcp/1", true },
+        { "IPv4 in IPv6", "/ip6/::ffff:8.8.8.8/tcp/1", true },
+        { "IPv4 translated", "/ip6/64:ff9b::a00:1/tcp/1", true },
+        { "the first one", "/ip6/2000::1/tcp/1", false },
+        { "the last one", "/ip6/3fff:ffff::1/tcp/1", false },
+        { "not given out", "/ip6/4000::1/tcp/1", true },
+        { "unique local", "/ip6/fd00::1/tcp/1", true },
+        { "link local", "/ip6/fe80::1/tcp/1", true },
+        { "site local", "/ip6/fec0::1/tcp/1", true },
+        { "a group", "/ip6/ff02::1/tcp/1", true },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct host_address a = address(cases[i].text);
+        char what[128];
+        snprintf(what, sizeof(what), "%s: %s", cases[i].why, cases[i].text);
+        check(address_is_private(&a) == cases[i].private, what);
+    }
 }
 
 /* Lists end at NULL; machine: ports are not looked at. */
