@@ -122,22 +122,35 @@ static void print_help(struct cli *cli, struct config *c, const struct config_ar
             "of the\nenvironment. A flag wins over the environment, that over the file.\n");
 }
 
-bool cli_load(struct cli *cli, struct config *c, struct config_args *args)
+bool cli_read(struct cli *cli, struct config *c, struct config_args *args,
+              struct option_report *report)
 {
-    static struct option_report report;
     args->argv = cli->argv;
     args->envp = cli->envp;
-    bool good = config_load(c, args, &report);
+    bool good = config_load(c, args, report);
+    assert(good || report->errors > 0);
     if (args->help) {
         print_help(cli, c, args);
         cli->exit_code = 0;
-        return false;
     }
-    if (good)
+    return !args->help;
+}
+
+int cli_fail_config(uint32_t errors)
+{
+    fprintf(stderr, "larder: %" PRIu32 " error%s in the configuration\n", errors,
+            errors == 1 ? "" : "s");
+    return err_exit_code(ERR_CONFIG);
+}
+
+bool cli_load(struct cli *cli, struct config *c, struct config_args *args)
+{
+    static struct option_report report;
+    if (!cli_read(cli, c, args, &report))
+        return false;
+    if (report.errors == 0)
         return true;
     fprintf(stderr, "%s", report.text);
-    fprintf(stderr, "larder: %u error%s in the configuration\n", report.errors,
-            report.errors == 1 ? "" : "s");
-    cli->exit_code = err_exit_code(ERR_CONFIG);
+    cli->exit_code = cli_fail_config(report.errors);
     return false;
 }

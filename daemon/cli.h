@@ -32,6 +32,12 @@ extern const uint32_t cli_commands_count;
  * returns cli->exit_code. */
 bool cli_load(struct cli *cli, struct config *c, struct config_args *args) WARN_UNUSED;
 
+/* The same, but what is wrong is left in report. False: help was printed. */
+bool cli_read(struct cli *cli, struct config *c, struct config_args *args,
+              struct option_report *report) WARN_UNUSED;
+
+/* How many errors there were, on standard error; returns the exit code. */
+int cli_fail_config(uint32_t errors);
 /* "larder: sentence" on standard error; returns the exit code of its row. */
 int cli_fail(const struct error *err);
 

@@ -1,7 +1,10 @@
 /* Says what is wrong with a configuration, or what a node would take with it. */
+#include <string.h>
+
 #include "base/mem.h"
 #include "cli.h"
 #include "core/governor.h"
+#include "node/advice.h"
 #include "node/batches_check.h"
 #include "node/node_stores.h"
 #include "node/p2p.h"
@@ -88,40 +91,76 @@ static void print_disk(const struct config *c)
             printf("  %-10s %10s  %s\n", row.name, units_size_about(row.bytes).text, row.sentence);
 }
 
-static enum err check_plans(struct config *c, struct error *err)
+/* The plan is shown whether it holds or not. */
+static enum err check_plans(struct config *c, struct option_report *report)
 {
     struct mem_row rows[PLAN_OWNERS_MAX];
     struct mem_plan *plan = NULL;
+    struct error err;
     uint32_t count = plan_memory_rows(c, rows);
-    enum err rc = mem_plan_create(&plan, governor_effective_bytes(c->memory, ""), rows, count, err);
-    if (rc)
-        return rc;
-    print_memory(c, plan);
-    print_descriptors(c);
-    print_disk(c);
-    rc = mem_plan_check(plan, err);
+    enum err rc =
+        mem_plan_create(&plan, governor_effective_bytes(c->memory, ""), rows, count, &err);
+    if (!rc) {
+        print_memory(c, plan);
+        print_descriptors(c);
+        print_disk(c);
+        rc = mem_plan_check(plan, &err);
+    }
     mem_plan_destroy(plan);
-    return rc ? rc : plan_descriptors_check(plan_descriptors_needed(c), err);
+    if (rc)
+        option_report_add(report, "%s", err.text);
+    enum err descriptors = plan_descriptors_check(plan_descriptors_needed(c), &err);
+    if (descriptors)
+        option_report_add(report, "%s", err.text);
+    return rc ? rc : descriptors;
 }
 
+static void print_advice(const struct config *c)
+{
+    static struct option_report report;
+    option_report_begin(&report);
+    advice_collect(c, &report);
+    option_report_end(&report);
+    if (report.errors > 0)
+        printf("\n%swarnings%s:\n", cli_bold(stdout), cli_plain(stdout));
+    char *rest = NULL;
+    for (char *line = strtok_r(report.text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        cli_print_wrapped(stdout, "  ", line);
+}
+
+/* Errors of the file do not hide those that only a look at files and numbers finds: all are said
+ * in one run. */
 int cmd_check_config(struct cli *cli)
 {
     static struct config config;
+    static struct option_report parsed, judged;
     struct config_args args = { .all_options = true };
-    struct error err = { ERR_OK, "" };
-    if (!cli_load(cli, &config, &args))
+    enum err rc = ERR_OK;
+    uint32_t batches = 0, of_plans = 0;
+    if (!cli_read(cli, &config, &args, &parsed))
         return cli->exit_code;
-    print_given(&config);
-    uint32_t batches = 0;
-    if (check_plans(&config, &err) || plan_values_check(&config, &err) ||
-        batches_check(&config, &batches, &err) || p2p_identity_check(&config, &err) ||
-        swarm_identity_check(&config, &err)) {
+    option_report_begin(&judged);
+    if (parsed.errors == 0) {
+        print_given(&config);
+        rc = check_plans(&config, &judged);
+        of_plans = judged.errors;
+        p2p_identity_check(&config, &judged); /* in data-dir, which is known now */
+        swarm_identity_check(&config, &judged);
+    }
+    plan_values_check(&config, &judged);
+    batches_check(&config, &batches, &judged);
+    option_report_end(&judged);
+    if (parsed.errors + judged.errors > 0) {
         fflush(stdout);
-        return cli_fail(&err);
+        fprintf(stderr, "%s%s", parsed.text, judged.text);
+        int exit_code = cli_fail_config(parsed.errors + judged.errors);
+        bool plans_alone = parsed.errors == 0 && judged.errors == of_plans;
+        return plans_alone ? err_exit_code(rc) : exit_code;
     }
     if (batches > 0)
         printf("\n%sbatches%s: %" PRIu32 " in %s\n", cli_bold(stdout), cli_plain(stdout), batches,
                config.batches);
+    print_advice(&config);
     printf("\nthe configuration is good\n");
     return 0;
 }

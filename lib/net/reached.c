@@ -39,6 +39,11 @@ static bool is_link_local(const struct host_address *a)
     return a->ip6 ? ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80 : ip[0] == 169 && ip[1] == 254;
 }
 
+bool address_is_told(const struct host_address *a, bool allow_private)
+{
+    return !address_is_wildcard(a) && (allow_private || !address_is_private(a));
+}
+
 bool multiaddr_is_told(struct bytes multiaddr, bool allow_private)
 {
     struct multiaddr_target t;
@@ -46,7 +51,7 @@ bool multiaddr_is_told(struct bytes multiaddr, bool allow_private)
         return true; /* a name: the operator's own words */
     struct host_address a = { .ip6 = t.host == MULTIADDR_IP6 };
     memcpy(a.ip, t.value.data, t.value.size);
-    return !address_is_wildcard(&a) && (allow_private || !address_is_private(&a));
+    return address_is_told(&a, allow_private);
 }
 
 /* ---- the machine ---- */

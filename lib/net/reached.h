@@ -28,7 +28,8 @@ void reached_make(struct reached *out, const struct reached_from *from);
 bool reached_equal(const struct reached *a, const struct reached *b);
 
 /* Is this address one that peers are told? */
-bool multiaddr_is_told(struct bytes multiaddr, bool allow_private);
+bool address_is_told(const struct host_address *a, bool allow_private);
+bool multiaddr_is_told(struct bytes multiaddr, bool allow_private); /* a name is */
 
 bool address_is_loopback(const struct host_address *a);
 /* Private ranges, loopback, and what is no address of one machine in the public network. */

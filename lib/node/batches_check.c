@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "core/config.h"
@@ -34,24 +35,24 @@ static enum err check_file(struct mem_owner *mem, FILE *f, uint32_t *count, stru
     return rc;
 }
 
-enum err batches_check(const struct config *c, uint32_t *count, struct error *err)
+void batches_check(const struct config *c, uint32_t *count, struct option_report *report)
 {
     static const struct mem_row row = { "batches", "refused", MEM_ELASTIC, 1 * MiB, 90, 90, true };
     struct mem_plan *plan = NULL;
     *count = 0;
     if (!c->swarm || !c->batches[0])
-        return ERR_OK;
-    FILE *f = fopen(c->batches, "re");
-    if (!f) {
-        error_errno(err, ERR_CONFIG, errno, "opening %s", c->batches);
-        return plan_value_wrong(c, OPTION_ID_batches, err);
-    }
-    enum err rc = mem_plan_create(&plan, 1 * GiB, &row, 1, err);
-    rc = rc ? rc : check_file(mem_plan_find(plan, row.name), f, count, err);
+        return;
+    struct stat st;
+    FILE *f = stat(c->batches, &st) || !S_ISREG(st.st_mode) ? NULL : fopen(c->batches, "re");
+    if (!f)
+        return; /* plan_values_check has said so */
+    struct error err = { ERR_OK, "" };
+    enum err rc = mem_plan_create(&plan, 1 * GiB, &row, 1, &err);
+    rc = rc ? rc : check_file(mem_plan_find(plan, row.name), f, count, &err);
     mem_plan_destroy(plan);
     fclose(f);
-    if (!rc)
-        return ERR_OK;
-    error_wrap(err, ERR_CONFIG, "%s", c->batches);
-    return plan_value_wrong(c, OPTION_ID_batches, err);
+    if (rc) {
+        error_wrap(&err, ERR_CONFIG, "%s", c->batches);
+        plan_value_wrong(c, OPTION_ID_batches, &err, report);
+    }
 }

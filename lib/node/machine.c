@@ -1,6 +1,7 @@
 /* What stands before the first part of a node and falls after the last: the log, the plans, the
  * lock of the data directory, the loop, workers, the governor. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/version.h"
@@ -33,6 +34,28 @@ void machine_log_setup_command(const struct config *c)
     log_setup_at(c, asked ? (enum log_level)c->log_level : LOG_LEVEL_WARNING);
 }
 
+void machine_log_report(struct option_report *report, enum log_level level)
+{
+    char *rest = NULL;
+    for (char *line = strtok_r(report->text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        LOG_AT(level, NULL, "%s", line);
+}
+
+/* One is the error of the start; several are lines of the log. */
+static enum err check_values(const struct config *c, struct error *err)
+{
+    static struct option_report report; /* too large for the stack */
+    option_report_begin(&report);
+    plan_values_check(c, &report);
+    option_report_end(&report);
+    if (report.errors == 0)
+        return ERR_OK;
+    if (report.errors == 1)
+        return error_set(err, ERR_CONFIG, "%.*s", (int)strcspn(report.text, "\n"), report.text);
+    machine_log_report(&report, LOG_LEVEL_ERROR);
+    return error_set(err, ERR_CONFIG, "%" PRIu32 " errors in the configuration", report.errors);
+}
+
 static enum err create_plan(struct node *n, struct error *err)
 {
     struct mem_row rows[PLAN_OWNERS_MAX];
@@ -47,7 +70,7 @@ static enum err create_plan(struct node *n, struct error *err)
         return rc;
     n->mem = node_owner(n, "node");
     rc = mem_plan_check(n->plan, err);
-    return rc ? rc : plan_values_check(n->started, err);
+    return rc ? rc : check_values(n->started, err);
 }
 
 static enum err create_loop(struct node *n, struct error *err)

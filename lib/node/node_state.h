@@ -8,6 +8,7 @@
 
 #include "core/config.h"
 #include "core/env.h"
+#include "core/log.h"
 #include "core/loop.h"
 #include "core/timer.h"
 #include "core/work.h"
@@ -68,6 +69,8 @@ struct node {
 enum err machine_create(struct node *n, struct error *err);
 void machine_destroy(struct node *n);
 void machine_log_setup(const struct config *c);
+/* A line each; takes the text apart. */
+void machine_log_report(struct option_report *report, enum log_level level);
 void machine_log_setup_command(const struct config *c); /* warnings, unless log-level is given */
 
 /* reload.c */

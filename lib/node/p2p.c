@@ -14,6 +14,7 @@
 #include "net/host.h"
 #include "net/identity.h"
 #include "net/observed.h"
+#include "node/advice.h"
 #include "node/facts.h"
 #include "node/node_state.h"
 #include "node/status.h"
@@ -172,38 +173,34 @@ static enum err identity_load(struct p2p *p, const struct config *c, struct erro
 }
 
 /* What is there is read, and nothing is made. */
-enum err p2p_identity_check(const struct config *c, struct error *err)
+void p2p_identity_check(const struct config *c, struct option_report *report)
 {
     struct peer_secret secret = { 0 };
-    enum err rc = ERR_OK;
+    struct error err;
     bool kept = config_section_on(c, OPTION_ID_SECTION_p2p) && !c->p2p_key_file[0];
     int dir_fd = kept ? open(c->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (dir_fd < 0) /* the first start makes it */
-        return ERR_OK;
-    if (!faccessat(dir_fd, DATADIR_P2P_KEY, F_OK, 0))
-        rc = identity_open(dir_fd, DATADIR_P2P_KEY, &secret, err);
+        return;
+    if (!faccessat(dir_fd, DATADIR_P2P_KEY, F_OK, 0) &&
+        identity_open(dir_fd, DATADIR_P2P_KEY, &secret, &err))
+        option_report_add(report, "%s: %s", c->data_dir, err.text);
     secret_wipe(&secret, sizeof(secret));
     close(dir_fd);
-    return rc ? error_wrap(err, ERR_CONFIG, "%s", c->data_dir) : ERR_OK;
 }
 
 static enum err addresses_tell(struct p2p *p, struct error *err)
 {
     char texts[LIMIT_P2P_LISTENERS][256];
     const char *list[LIMIT_P2P_LISTENERS];
-    size_t n = 0, told = 0;
+    size_t n = 0;
     bool announced;
     for (; n < LIMIT_P2P_LISTENERS && address_text(p, n, texts[n], sizeof(texts[n]), &announced);
          n++) {
         list[n] = texts[n];
-        told += announced;
         log_info("libp2p listens at %s%s", texts[n], announced ? "" : ", which peers are not told");
     }
     if (n == 0)
         log_info("libp2p dials and does not listen: p2p-addr is empty");
-    else if (told == 0) /* some peers wait long for an address of ours */
-        log_warning("peers are told no address of ours: set p2p-announce (private and loopback "
-                    "addresses count with allow-private-cidrs alone)");
     struct host_stats st;
     host_stats(p->host, &st);
     log_info("libp2p takes at most %s for connections, streams and what they hold",
@@ -212,6 +209,15 @@ static enum err addresses_tell(struct p2p *p, struct error *err)
     enum err rc =
         facts_set_text(p->node->facts, "peer_id", peer_id_to_text(host_id(p->host), id), err);
     return rc ? rc : facts_set_texts(p->node->facts, "multiaddrs", list, n, err);
+}
+
+static void warn(const struct config *c)
+{
+    static struct option_report report; /* too large for the stack */
+    option_report_begin(&report);
+    advice_collect(c, &report);
+    option_report_end(&report);
+    machine_log_report(&report, LOG_LEVEL_WARNING);
 }
 
 enum err p2p_part_start(struct node *n, struct error *err)
@@ -242,6 +248,8 @@ enum err p2p_part_start(struct node *n, struct error *err)
     rc = rc ? rc : addresses_tell(p, err);
     if (rc)
         return rc;
+    if (!n->offline)
+        warn(c);
     p->watch = (struct host_watch){ .on_observed = on_observed, .ctx = p };
     host_watch(p->host, &p->watch);
     p->section.name = "p2p";

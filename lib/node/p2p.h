@@ -13,14 +13,16 @@
 struct config;
 struct host;
 struct node;
+struct option_report;
 struct peer_secret;
 
 /* For parts that stand behind it in the table of parts. NULL: there is no host. */
 struct host *p2p_host(const struct node *n);
 const struct peer_secret *p2p_identity(const struct node *n);
 
-/* For check-config: can a key that is in the data directory already be used? Makes nothing. */
-enum err p2p_identity_check(const struct config *c, struct error *err);
+/* For check-config: a line when a key is in the data directory and cannot be used. Makes nothing.
+ */
+void p2p_identity_check(const struct config *c, struct option_report *report);
 
 enum err p2p_part_start(struct node *n, struct error *err);
 void p2p_part_drain(struct node *n);

@@ -87,6 +87,7 @@ enum err plan_descriptors_raise(uint64_t needed, struct error *err)
     return ERR_OK;
 }
 
+/* called: we dial them, so that they must be of a kind we can dial. */
 static enum err check_address(const char *text, bool called, struct error *err)
 {
     uint8_t buf[LIMIT_MULTIADDR_BYTES];
@@ -96,15 +97,6 @@ static enum err check_address(const char *text, bool called, struct error *err)
     if (!rc && called && !multiaddr_target(bytes_of(buf, writer_used(&w)), &target))
         rc = error_set(err, ERR_CONFIG, "only TCP addresses and dnsaddr can be called");
     return rc ? error_wrap(err, ERR_CONFIG, "%s", text) : ERR_OK;
-}
-
-/* called: we dial them, so that they must be of a kind we can dial. */
-static enum err check_addresses(const struct option_list *list, bool called, struct error *err)
-{
-    enum err rc = ERR_OK;
-    for (uint32_t i = 0; i < list->count && !rc; i++)
-        rc = check_address(list->items[i], called, err);
-    return rc;
 }
 
 /* Not waiting for a pipe's other end, as the readers of a secret would. */
@@ -163,42 +155,61 @@ static enum err check_secret(const struct config *c, uint32_t id, struct error *
     return ERR_OK;
 }
 
-static enum err check_row(const struct config *c, uint32_t id, struct error *err)
+static enum err check_window(const struct config *c, uint32_t id, struct error *err)
+{
+    if ((id == OPTION_ID_p2p_rx_max && c->p2p_rx_max > 0 && c->p2p_rx_max < c->p2p_stream_window) ||
+        (id == OPTION_ID_p2p_conn_rx_max && c->p2p_conn_rx_max < c->p2p_stream_window))
+        return error_set(err, ERR_CONFIG,
+                         "less than p2p-stream-window, which every stream may send");
+    return ERR_OK;
+}
+
+/* Which option is wrong, and where it stands, are a part of the line. */
+void plan_value_wrong(const struct config *c, uint32_t id, const struct error *err,
+                      struct option_report *report)
+{
+    const struct option_given *given = &c->given_[id];
+    const char *name = option_name(&config_rows[id]).text;
+    if (given->source == OPTION_FILE && c->file)
+        option_report_add(report, "%s:%u: %s: %s", c->file, given->line, name, err->text);
+    else
+        option_report_add(report, "%s: %s", name, err->text);
+}
+
+static void check_list(const struct config *c, uint32_t id, struct option_report *report)
+{
+    const uint8_t *field = (const uint8_t *)c + config_rows[id].offset;
+    const struct option_list *list = (const struct option_list *)field;
+    bool called = id == OPTION_ID_peers || id == OPTION_ID_bootnode;
+    struct error err;
+    for (uint32_t i = 0; i < list->count; i++)
+        if (check_address(list->items[i], called, &err))
+            plan_value_wrong(c, id, &err, report);
+}
+
+static void check_row(const struct config *c, uint32_t id, struct option_report *report)
 {
     const struct option_row *row = &config_rows[id];
     const uint8_t *field = (const uint8_t *)c + row->offset;
+    struct error err;
     enum err rc = ERR_OK;
     if (row->kind == OPTION_KIND_LIST && row->type == OPTION_TYPE_MULTIADDR)
-        rc = check_addresses((const struct option_list *)field,
-                             id == OPTION_ID_peers || id == OPTION_ID_bootnode, err);
-    else if (row->type == OPTION_TYPE_SECRET_FILE && **(const char *const *)field)
-        rc = check_file(*(const char *const *)field, err);
-    else if ((id == OPTION_ID_p2p_rx_max && c->p2p_rx_max > 0 &&
-              c->p2p_rx_max < c->p2p_stream_window) ||
-             (id == OPTION_ID_p2p_conn_rx_max && c->p2p_conn_rx_max < c->p2p_stream_window))
-        rc = error_set(err, ERR_CONFIG, "less than p2p-stream-window, which every stream may send");
-    rc = rc ? rc : check_secret(c, id, err);
-    return rc ? rc : check_swarm_row(c, id, err);
+        check_list(c, id, report);
+    if (row->type == OPTION_TYPE_SECRET_FILE && **(const char *const *)field)
+        rc = check_file(*(const char *const *)field, &err);
+    rc = rc ? rc : check_secret(c, id, &err);
+    rc = rc ? rc : check_swarm_row(c, id, &err);
+    if (rc || check_window(c, id, &err))
+        plan_value_wrong(c, id, &err, report);
 }
 
-/* Which option is wrong, and where it stands, are a part of the sentence. */
-enum err plan_value_wrong(const struct config *c, uint32_t id, struct error *err)
-{
-    const struct option_given *given = &c->given_[id];
-    error_wrap(err, ERR_CONFIG, "%s", option_name(&config_rows[id]).text);
-    if (given->source == OPTION_FILE && c->file)
-        error_wrap(err, ERR_CONFIG, "%s:%u", c->file, given->line);
-    return ERR_CONFIG;
-}
-
-enum err plan_values_check(const struct config *c, struct error *err)
+void plan_values_check(const struct config *c, struct option_report *report)
 {
     bool on = true; /* the section that the row stands in */
     for (uint32_t i = 0; i < OPTION_ID_COUNT; i++) {
         if (config_rows[i].kind == OPTION_KIND_SECTION)
             on = config_section_on(c, i);
-        else if (on && check_row(c, i, err))
-            return plan_value_wrong(c, i, err);
+        else if (on)
+            check_row(c, i, report);
     }
-    return ERR_OK;
 }

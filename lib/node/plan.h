@@ -28,11 +28,12 @@ enum err plan_descriptors_raise(uint64_t needed, struct error *err);
 /* Would plan_descriptors_raise succeed? */
 enum err plan_descriptors_check(uint64_t needed, struct error *err);
 
-/* err says what is wrong with the row's value; now also which row, and where it was set. */
-enum err plan_value_wrong(const struct config *c, uint32_t id, struct error *err);
+/* A line about the row's value: which row, where it was set, and what err says of it. */
+void plan_value_wrong(const struct config *c, uint32_t id, const struct error *err,
+                      struct option_report *report);
 /* What only the node can judge of a configuration: that addresses can be parsed and that files with
- * secrets hold what their readers take, of parts that are on. ERR_CONFIG with the option's name.
- * Blocks on files. */
-enum err plan_values_check(const struct config *c, struct error *err);
+ * secrets hold what their readers take, of parts that are on. A line for each that is wrong, in a
+ * report that somebody else begins and ends. Blocks on files. */
+void plan_values_check(const struct config *c, struct option_report *report);
 
 #endif

@@ -1,7 +1,5 @@
 /* SIGHUP: the whole configuration is read into a second struct on a worker; only one without error
  * replaces the one that runs. */
-#include <string.h>
-
 #include "base/mem.h"
 #include "core/governor.h"
 #include "core/log.h"
@@ -25,11 +23,11 @@ struct reload {
 static enum err run_load(struct work *w, struct error *err UNUSED)
 {
     struct reload *r = container_of(w, struct reload, work);
-    struct error wrong;
     r->loaded = config_load(&r->configs[r->next], &r->args, &r->report);
-    if (r->loaded && plan_values_check(&r->configs[r->next], &wrong)) {
-        r->loaded = false;
-        option_report_add(&r->report, "%s", wrong.text);
+    if (r->loaded) {
+        plan_values_check(&r->configs[r->next], &r->report);
+        option_report_end(&r->report);
+        r->loaded = r->report.errors == 0;
     }
     return ERR_OK; /* what is wrong is told by the report */
 }
@@ -50,13 +48,6 @@ static enum err check_plans(const struct config *next, struct error *err)
     return rc;
 }
 
-static void log_report(struct option_report *report)
-{
-    char *rest = NULL;
-    for (char *line = strtok_r(report->text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        log_error("%s", line);
-}
-
 static void tell_change(void *ctx, const struct option_row *row, bool applied)
 {
     struct reload *r = ctx;
@@ -74,7 +65,7 @@ static void apply(struct reload *r)
     struct node *n = r->node;
     struct error err = { ERR_OK, "" };
     if (!r->loaded)
-        log_report(&r->report);
+        machine_log_report(&r->report, LOG_LEVEL_ERROR);
     if (!r->loaded || check_plans(&r->configs[r->next], &err)) {
         if (err.code)
             log_error("%s", err.text);

@@ -22,6 +22,7 @@ struct reprovide {
     struct metrics_collector collector;
     struct governor_shrinker shrinker;
     struct status_section section;
+    struct status_condition condition;
 };
 
 struct keystore *node_keystore(struct node *n)
@@ -106,6 +107,19 @@ static void write_section(struct status_section *s, struct json_writer *w)
         json_put_text(w, "last_failure", st.failure);
 }
 
+/* Keys are taken and nothing is provided: that is no fault, and still nothing to be happy with. */
+static enum readiness look(struct status_condition *c, struct error *why)
+{
+    struct reprovide *r = container_of(c, struct reprovide, condition);
+    struct provider_status st;
+    provider_status(r->provider, &st);
+    if (r->node->started->dht_bootstrap.count == 0)
+        error_set(why, ERR_CONFIG, "dht-bootstrap is empty");
+    else if (!st.loading && !st.has_address)
+        error_set(why, ERR_CONFIG, "peers are told no address of ours");
+    return why->code ? READINESS_DEGRADED : READINESS_OK;
+}
+
 /* ---- life ---- */
 
 static void shrink(struct governor_shrinker *s, uint64_t bytes UNUSED, bool urgent)
@@ -143,6 +157,9 @@ static enum err begin(struct reprovide *r, struct error *err)
     r->section.name = "reprovide";
     r->section.write = write_section;
     status_section_add(node_status(r->node), &r->section);
+    r->condition.name = "reprovide";
+    r->condition.look = look;
+    status_condition_add(node_status(r->node), &r->condition);
     return ERR_OK;
 }
 
@@ -180,6 +197,7 @@ static void part_free(struct reprovide *r)
         governor_shrinker_remove(&r->shrinker);
         metrics_collector_remove(&r->collector);
         status_section_remove(&r->section);
+        status_condition_remove(&r->condition);
     }
     provider_destroy(r->provider);
     keystore_destroy(r->keystore);

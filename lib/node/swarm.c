@@ -75,20 +75,21 @@ enum err swarm_identity_open(struct swarm_identity *id, const struct config *c, 
 }
 
 /* What is there is read, and nothing is made. */
-enum err swarm_identity_check(const struct config *c, struct error *err)
+void swarm_identity_check(const struct config *c, struct option_report *report)
 {
     uint8_t secret[SIG_SECRET_BYTES] = { 0 }, nonce[OVERLAY_NONCE_BYTES];
-    enum err rc = ERR_OK;
+    struct error err;
     int dir_fd = c->swarm ? open(c->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (dir_fd < 0) /* the first start makes it */
-        return ERR_OK;
-    if (!c->swarm_key[0] && !faccessat(dir_fd, DATADIR_SWARM_KEY, F_OK, 0))
-        rc = ethkey_open(dir_fd, DATADIR_SWARM_KEY, secret, err);
-    if (!rc && !c->nonce[0] && !faccessat(dir_fd, DATADIR_SWARM_NONCE, F_OK, 0))
-        rc = nonce_open(dir_fd, nonce, err);
+        return;
+    if (!c->swarm_key[0] && !faccessat(dir_fd, DATADIR_SWARM_KEY, F_OK, 0) &&
+        ethkey_open(dir_fd, DATADIR_SWARM_KEY, secret, &err))
+        option_report_add(report, "%s: %s", c->data_dir, err.text);
+    if (!c->nonce[0] && !faccessat(dir_fd, DATADIR_SWARM_NONCE, F_OK, 0) &&
+        nonce_open(dir_fd, nonce, &err))
+        option_report_add(report, "%s: %s", c->data_dir, err.text);
     secret_wipe(secret, sizeof(secret));
     close(dir_fd);
-    return rc ? error_wrap(err, ERR_CONFIG, "%s", c->data_dir) : ERR_OK;
 }
 
 static enum err tell(struct swarm *s, struct error *err)

@@ -17,6 +17,7 @@
 struct batches;
 struct config;
 struct node;
+struct option_report;
 struct reserve;
 struct swarm_identity;
 
@@ -31,10 +32,11 @@ struct batches *node_batches(struct node *n);
  * before the loop runs. */
 enum err swarm_identity_open(struct swarm_identity *id, const struct config *c, int dir_fd,
                              struct error *err);
-/* For check-config: what of it is in the data directory already can be used. Makes nothing. Whether
- * the reserve was filled for this overlay, the start alone can say: it stands in the store, which a
- * node that runs has locked, and LevelDB opens none without writing to it, as whoever asks. */
-enum err swarm_identity_check(const struct config *c, struct error *err);
+/* For check-config: a line for what of it is in the data directory and cannot be used. Makes
+ * nothing. Whether the reserve was filled for this overlay, the start alone can say: it stands in
+ * the store, which a node that runs has locked, and LevelDB opens none without writing to it, as
+ * whoever asks. */
+void swarm_identity_check(const struct config *c, struct option_report *report);
 
 /* Offline commands alone, before the node runs: open the reserve for a repair. */
 void node_swarm_repair(struct node *n);

@@ -49,13 +49,15 @@ run check-config --data-dir="$long"
 is "a path that start would refuse" "$code $err" "2 --data-dir: a path is at most 4095 bytes long; allowed: a path
 larder: 1 error in the configuration"
 
+sum="larder: 1 error in the configuration"
 run check-config --p2p-addr=/nonsense
 is "an address that makes no sense" "$code" 2
-ok "which one, of which option" grep -q "^larder: p2p-addr: /nonsense: " <<<"$err"
+ok "which one, of which option" grep -q "^p2p-addr: /nonsense: " <<<"$err"
 run start --p2p-addr=/nonsense --data-dir="$scratch/never"
 is "start refuses it the same way" "$code" 2
 run check-config --http-token-file=/does/not/exist
-is "a secret that is not there" "$code $err" "2 larder: http-token-file: /does/not/exist cannot be read: No such file or directory"
+is "a secret that is not there" "$code $err" "2 http-token-file: /does/not/exist cannot be read: No such file or directory
+$sum"
 run check-config --http-addr= --http-token-file=/does/not/exist --p2p-key-file=/nor/this
 is "of a part that is off it does not matter" "$code" 0
 ok "and that is said" grep -q "http-token-file has no effect: http-addr is off" <<<"$out"
@@ -102,12 +104,14 @@ mkdir -m 700 "$scratch/kept"
 echo nonsense >"$scratch/kept/swarm-key"
 chmod 600 "$scratch/kept/swarm-key"
 run check-config --swarm --data-dir="$scratch/kept"
-is "a bad key in the data directory" "$code $err" "2 larder: $scratch/kept: swarm-key holds no Ethereum key (64 hex digits)"
+is "a bad key in the data directory" "$code $err" "2 $scratch/kept: swarm-key holds no Ethereum key (64 hex digits)
+$sum"
 rm "$scratch/kept/swarm-key"
 echo 12 >"$scratch/kept/swarm-nonce"
 chmod 600 "$scratch/kept/swarm-nonce"
 run check-config --swarm --data-dir="$scratch/kept"
-is "a bad nonce in the data directory" "$code $err" "2 larder: $scratch/kept: swarm-nonce: a nonce is 64 hex digits"
+is "a bad nonce in the data directory" "$code $err" "2 $scratch/kept: swarm-nonce: a nonce is 64 hex digits
+$sum"
 chmod 644 "$scratch/kept/swarm-nonce"
 run check-config --swarm --data-dir="$scratch/kept"
 is "one that others may read" "$code" 2
@@ -117,24 +121,26 @@ chmod 600 "$scratch/key"
 printf 'p2p-addr: [/ip4/127.0.0.1/tcp/0]\nhttp-addr: ""\n\np2p-key-file: %s\n' "$scratch/key" >"$scratch/p2p.yaml"
 run check-config --config="$scratch/p2p.yaml" --data-dir="$scratch/never"
 is "a p2p key that is none: exit code" "$code" 2
-ok "key, line and reason" grep -q "^larder: $scratch/p2p.yaml:4: p2p-key-file: the key $scratch/key: " <<<"$err"
+ok "key, line and reason" grep -q "^$scratch/p2p.yaml:4: p2p-key-file: the key $scratch/key: " <<<"$err"
 run start --config="$scratch/p2p.yaml" --data-dir="$scratch/never"
 is "start refuses it" "$code" 2
 ok "the same way" grep -q "^larder: .*$scratch/p2p.yaml:4: p2p-key-file: the key $scratch/key: " <<<"$err"
 run check-config --p2p-addr=/ip4/127.0.0.1/tcp/0 --p2p-key-file=/does/not/exist
-is "one that is not there" "$code $err" "2 larder: p2p-key-file: /does/not/exist cannot be read: No such file or directory"
+is "one that is not there" "$code $err" "2 p2p-key-file: /does/not/exist cannot be read: No such file or directory
+$sum"
 mkfifo "$scratch/pipe"
 run check-config --p2p-addr=/ip4/127.0.0.1/tcp/0 --p2p-key-file="$scratch/pipe"
-is "a pipe is not waited for" "$code $err" "2 larder: p2p-key-file: $scratch/pipe is no ordinary file"
+is "a pipe is not waited for" "$code $err" "2 p2p-key-file: $scratch/pipe is no ordinary file
+$sum"
 mkdir -m 700 "$scratch/credentials" "$scratch/kept2"
 cp "$scratch/key" "$scratch/credentials/p2p-key-file"
 err=$(env -i HOME=/h CREDENTIALS_DIRECTORY="$scratch/credentials" "$larder" check-config --p2p-addr=/ip4/127.0.0.1/tcp/0 2>&1 >/dev/null)
 is "of the service manager: exit code" $? 2
-ok "which one" grep -q "^larder: p2p-key-file: the key $scratch/credentials/p2p-key-file: " <<<"$err"
+ok "which one" grep -q "^p2p-key-file: the key $scratch/credentials/p2p-key-file: " <<<"$err"
 cp "$scratch/key" "$scratch/kept2/p2p-key"
 run check-config --p2p-addr=/ip4/127.0.0.1/tcp/0 --data-dir="$scratch/kept2"
 is "of the data directory: exit code" "$code" 2
-ok "which one" grep -q "^larder: $scratch/kept2: the key p2p-key: " <<<"$err"
+ok "which one" grep -q "^$scratch/kept2: the key p2p-key: " <<<"$err"
 run check-config --data-dir="$scratch/kept2"
 is "of a part that is off it does not matter" "$code" 0
 printf '\010\001\022\100%s' "$(head -c 64 /dev/zero | tr '\0' x)" >"$scratch/wrong-half"
@@ -149,9 +155,59 @@ is "the key that a node made is good" "$code" 0
 echo short >"$scratch/token"
 chmod 600 "$scratch/token"
 run check-config --http-token-file="$scratch/token"
-is "a token that is a password" "$code $err" "2 larder: http-token-file: $scratch/token: a token has at least 16 characters"
+is "a token that is a password" "$code $err" "2 http-token-file: $scratch/token: a token has at least 16 characters
+$sum"
 run check-config --p2p-addr=/ip4/127.0.0.1/tcp/0 --p2p-rx-max=1KiB
-is "less for all streams than for one" "$code $err" "2 larder: p2p-rx-max: less than p2p-stream-window, which every stream may send"
+is "less for all streams than for one" "$code $err" "2 p2p-rx-max: less than p2p-stream-window, which every stream may send
+$sum"
+
+# What only a look at files and numbers finds does not end at the first, nor behind what a line says.
+printf 'nonce: 12\nswarm: true\nwelcome-message: %0150d\nbatches: /does/not/exist\nswarm-key: /nor/this\npeers: [/nonsense]\n' 0 >"$scratch/five.yaml"
+five="$scratch/five.yaml:5: swarm-key: /nor/this cannot be read: No such file or directory
+$scratch/five.yaml:1: nonce: a nonce is 64 hex digits
+$scratch/five.yaml:4: batches: /does/not/exist cannot be read: No such file or directory
+$scratch/five.yaml:6: peers: /nonsense: 'nonsense' is no part of an address
+$scratch/five.yaml:3: welcome-message: it has 150 bytes, peers take 140"
+run check-config --config="$scratch/five.yaml" --data-dir="$scratch/never"
+is "five errors in one run" "$code $err" "2 $five
+larder: 5 errors in the configuration"
+run start --config="$scratch/five.yaml" --data-dir="$scratch/never"
+is "start: exit code" "$code" 2
+is "start: each is a line of the log" "$(sed -n 's/.* ERROR //p' <<<"$err")" "$five"
+ok "start: the sum" grep -q "^larder: 5 errors in the configuration" <<<"$err"
+echo "memroy: 1GiB" >>"$scratch/five.yaml"
+run check-config --config="$scratch/five.yaml" --data-dir="$scratch/never"
+ok "a slip in the file hides none of them" grep -q "^larder: 6 errors in the configuration" <<<"$err"
+ok "and is one of them" grep -q "five.yaml:7: memroy: " <<<"$err"
+cp "$scratch/key" "$scratch/kept/swarm-key"
+run check-config --swarm --data-dir="$scratch/kept" --memory=64MiB --batches=/does/not/exist
+ok "nor does a plan that does not hold, or a key" grep -q "^larder: 4 errors" <<<"$err"
+
+# What may be said and is hardly meant: the node runs, and says that it waits.
+warns() { # name, pattern, flags...
+    local name=$1 pattern=$2
+    shift 2
+    run check-config "$@" --data-dir="$scratch/never"
+    is "$name: is no error" "$code" 0
+    ok "$name: is said" grep -q "$pattern" <<<"$out"
+}
+warns "nothing to announce" "p2p-addr: peers are told no address of ours" --p2p-addr=/ip4/127.0.0.1/tcp/0
+warns "nothing in p2p-announce" "p2p-announce: peers are told no" --p2p-addr=/ip4/0.0.0.0/tcp/0 --p2p-announce=/ip4/10.0.0.7/tcp/1
+warns "no address to provide with" "no key is provided while peers are told no" --reprovide
+warns "no DHT" "no key is provided while dht-bootstrap is empty" --reprovide --allow-private-cidrs --p2p-addr=/ip4/0.0.0.0/tcp/0
+run check-config --data-dir="$scratch/never" --reprovide --p2p-addr=/ip4/0.0.0.0/tcp/0 --allow-private-cidrs \
+    --dht-bootstrap=/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWF4o7GTKnJCRkQ5xCS8qW211bfKTQWxVGjxhSKUDmsuRL
+is "with all of them: no warning" "$(grep -c warnings <<<"$out")" 0
+run check-config --data-dir="$scratch/never" --p2p-addr=/ip4/127.0.0.1/tcp/0 --p2p-announce=/ip4/192.0.2.7/tcp/1634
+is "nor with an address to announce" "$(grep -c warnings <<<"$out")" 0
+start waits --reprovide --allow-private-cidrs
+ok "start warns of the one" wait_for "$scratch/waits.log" " WARN .*no key is provided while peers are told no"
+ok "and of the other" wait_for "$scratch/waits.log" " WARN .*no key is provided while dht-bootstrap is empty"
+wait_for "$scratch/waits.log" " ready "
+http=$(sed -n 's/.*"http": "\(.*\)".*/\1/p' "$scratch/waits/node.json")
+is "/readyz: it is ready, but" "$(curl -s "http://$http/readyz")" "degraded: reprovide: dht-bootstrap is empty"
+kill "$pid"
+ended "$pid"
 
 run start --memory=1
 is "start refuses it too" "$code" 2

@@ -1,5 +1,6 @@
 #include "unit.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -72,21 +73,51 @@ TEST(the_limit_of_descriptors_is_raised_or_said_to_be_too_low)
     check(setrlimit(RLIMIT_NOFILE, &before) == 0, "as it was");
 }
 
+/* What is wrong with config, as lines. */
+static const char *wrong(void)
+{
+    static struct option_report report;
+    option_report_begin(&report);
+    plan_values_check(&config, &report);
+    option_report_end(&report);
+    return report.text;
+}
+
 TEST(every_stream_may_send_a_window)
 {
-    struct error err = { ERR_OK, "" };
     static const char *const at[] = { "/ip4/127.0.0.1/tcp/0" };
+    static const char less[] = ": less than p2p-stream-window, which every stream may send\n";
+    char want[128];
     defaults();
     config.p2p_addr = (struct option_list){ at, 1 };
     config.p2p_stream_window = 1 * MiB;
     config.p2p_rx_max = 1 * MiB;
-    check(!plan_values_check(&config, &err), err.text);
+    check(!wrong()[0], "as much as one of them");
     config.p2p_rx_max--;
-    check(plan_values_check(&config, &err) == ERR_CONFIG, "less than one of them");
-    check(strstr(err.text, "p2p-rx-max"), err.text);
+    snprintf(want, sizeof(want), "p2p-rx-max%s", less);
+    check(!strcmp(wrong(), want), "less than one of them");
     config.p2p_rx_max = 0;
-    check(!plan_values_check(&config, &err), "0 is the share");
+    check(!wrong()[0], "0 is the share");
     config.p2p_conn_rx_max = config.p2p_stream_window - 1;
-    check(plan_values_check(&config, &err) == ERR_CONFIG, "less of a connection than of a stream");
-    check(strstr(err.text, "p2p-conn-rx-max"), err.text);
+    snprintf(want, sizeof(want), "p2p-conn-rx-max%s", less);
+    check(!strcmp(wrong(), want), "less of a connection than of a stream");
+}
+
+TEST(whatever_is_wrong_is_said)
+{
+    static const char *const peers[] = { "/nonsense", "/ip4/192.0.2.1/tcp/1", "192.0.2.1" };
+    static const char *const starts[] = { "swarm-key: /does/not/exist", "nonce: ", "batches: /nor",
+                                          "peers: /nonsense", "peers: 192.0.2.1" };
+    defaults();
+    config.swarm = true;
+    config.swarm_key = "/does/not/exist";
+    config.nonce = "12";
+    config.batches = "/nor/this";
+    config.peers = (struct option_list){ peers, ARRAY_SIZE(peers) };
+    const char *line = wrong();
+    for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
+        check(!strncmp(line, starts[i], strlen(starts[i])), starts[i]);
+        line += strcspn(line, "\n") + 1;
+    }
+    check(!line[0], "no line more");
 }
