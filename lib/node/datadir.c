@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/restore.h"
+
 const char *const datadir_identity[] = { DATADIR_P2P_KEY, DATADIR_SWARM_KEY, DATADIR_SWARM_NONCE,
                                          NULL };
 
@@ -83,6 +85,8 @@ enum err datadir_open(struct datadir *d, const char *path, struct error *err)
     rc = make_private(d->fd, path, err);
     if (!rc)
         rc = lock(d, path, err);
+    if (!rc)
+        rc = restore_check_ended(path, err);
     if (rc)
         datadir_close(d);
     return rc;

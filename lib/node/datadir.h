@@ -3,7 +3,8 @@
  * The data directory: made when it is not there, readable by nobody else (0700), and locked for one
  * process. The lock goes with the process, however that ends.
  * Owns:   two descriptors. Thread: before the loop runs, and after; it touches the disk.
- * Errors: ERR_LOCKED with the process that has it, ERR_IO, ERR_CONFIG.
+ * Errors: ERR_LOCKED with the process that has it, ERR_CORRUPT (a restore into it has not ended),
+ *         ERR_IO, ERR_CONFIG.
  */
 #ifndef LARDER_NODE_DATADIR_H
 #define LARDER_NODE_DATADIR_H

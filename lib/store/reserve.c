@@ -109,22 +109,28 @@ enum err reserve_meta_write(struct store_job *job, const char *name, uint64_t va
 }
 
 /* Worker. A repair that was begun is ended before anything else: until then slots hold what no
- * index names. */
+ * index names. An index without slabs would claim to have what nobody can read. */
 static enum err check_repair(struct reserve *r, struct store_job *job, struct ldb *db,
                              struct error *err)
 {
-    uint64_t repairing = 0, epoch = 0, steps = 0;
+    uint64_t repairing = 0, epoch = 0, count = 0, steps = 0;
     if (r->options.repair)
         return reserve_wipe(job, db, err);
     for (uint32_t slab = 0; slab < LIMIT_SLABS; slab++)
         steps += r->files.steps[slab];
     enum err rc = read_meta(db, "repairing", &repairing, err);
     rc = rc ? rc : read_meta(db, "epoch", &epoch, err);
+    rc = rc ? rc : read_meta(db, "count", &count, err);
     if (!rc && epoch == 0 && steps > 0)
         return error_set(err, ERR_CORRUPT,
                          "chunk bodies are in %s and their index is gone: 'larder reserve verify "
                          "--repair' makes it anew",
                          r->options.slab_dir);
+    if (!rc && count > 0 && steps == 0 && !repairing)
+        return error_set(err, ERR_CORRUPT,
+                         "%" PRIu64 " entries are in the index and their bodies are gone from %s: "
+                         "put them back, or begin anew with 'larder reserve verify --repair'",
+                         count, r->options.slab_dir);
     if (!rc && repairing)
         rc = error_set(err, ERR_CORRUPT,
                        "a repair of the reserve was begun and has not ended: run 'larder reserve "

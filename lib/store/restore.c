@@ -1,5 +1,7 @@
 #include "store/restore.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +10,7 @@
 #include "base/mem.h"
 #include "store/backup_bodies.h"
 #include "store/backup_identity.h"
+#include "store/durable.h"
 #include "store/statestore.h"
 
 struct restore {
@@ -17,6 +20,50 @@ struct restore {
     struct slab_files slabs;
     uint8_t record[LIMIT_BACKUP_RECORD_BYTES];
 };
+
+static void mark_path(char out[PATH_MAX], const char *data_dir)
+{
+    snprintf(out, PATH_MAX, "%s/" RESTORE_MARK, data_dir);
+}
+
+enum err restore_check_ended(const char *data_dir, struct error *err)
+{
+    char path[PATH_MAX];
+    mark_path(path, data_dir);
+    if (access(path, F_OK) && errno == ENOENT)
+        return ERR_OK;
+    return error_set(err, ERR_CORRUPT,
+                     "a restore into %s was begun and has not ended: run 'larder restore' again, "
+                     "into an empty directory",
+                     data_dir);
+}
+
+/* Durable before the first store is: what stands beside it may lack anything. */
+static enum err mark_set(const char *data_dir, struct error *err)
+{
+    char path[PATH_MAX];
+    mark_path(path, data_dir);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_errno(err, ERR_IO, errno, "making %s", path);
+    enum err rc = durable_sync_new(fd, path, err);
+    close(fd);
+    return rc;
+}
+
+/* The folders of stores and slabs have their names before it goes. */
+static enum err mark_clear(const char *data_dir, struct error *err)
+{
+    char path[PATH_MAX];
+    mark_path(path, data_dir);
+    enum err rc = durable_sync_dir(data_dir, err);
+    if (!rc && unlink(path))
+        rc = error_errno(err, ERR_IO, errno, "removing %s", path);
+    if (rc)
+        return rc;
+    durable_forget(path);
+    return durable_sync_dir(data_dir, err);
+}
 
 static const struct store_row *row_of(const struct restore_options *o, const char *name)
 {
@@ -62,7 +109,7 @@ static enum err check_known(const struct restore *r, const struct backup_entry *
                      e->store);
 }
 
-static enum err check_target(const struct restore *r, struct error *err)
+static enum err check_empty(const struct restore *r, struct error *err)
 {
     char path[PATH_MAX];
     for (uint32_t i = 0; i < r->o->count; i++) {
@@ -74,7 +121,12 @@ static enum err check_target(const struct restore *r, struct error *err)
     if (r->o->slab_dir && slab_dir_is_used(r->o->slab_dir))
         return error_set(err, ERR_REFUSED, "%s has slabs already; restore into an empty folder",
                          r->o->data_dir);
-    enum err rc = ERR_OK;
+    return ERR_OK;
+}
+
+static enum err check_target(const struct restore *r, struct error *err)
+{
+    enum err rc = check_empty(r, err);
     for (uint32_t i = 0; !rc && i < r->manifest.count; i++)
         rc = check_known(r, &r->manifest.entries[i], err);
     return rc;
@@ -212,14 +264,9 @@ static void remove_entries(const struct restore *r, uint32_t count)
     }
 }
 
-static enum err run(struct restore *r, struct error *err)
+static enum err load_all(struct restore *r, struct error *err)
 {
-    const struct restore_options *o = r->o;
-    enum err rc = backup_manifest_read(&r->manifest, o->backup_dir, err);
-    if (!rc)
-        rc = check_target(r, err);
-    for (uint32_t i = 0; !rc && i < r->manifest.count; i++)
-        rc = check_entry(r, &r->manifest.entries[i], err);
+    enum err rc = ERR_OK;
     for (uint32_t i = 0; !rc && i < r->manifest.count; i++) {
         const struct backup_entry *e = &r->manifest.entries[i];
         rc = is_bodies(e)     ? load_bodies(r, e, err)
@@ -228,8 +275,27 @@ static enum err run(struct restore *r, struct error *err)
         if (rc)
             remove_entries(r, i + 1);
         else
-            o->progress(o->ctx, e->store, e->records, e->bytes);
+            r->o->progress(r->o->ctx, e->store, e->records, e->bytes);
     }
+    return rc;
+}
+
+static enum err run(struct restore *r, struct error *err)
+{
+    const struct restore_options *o = r->o;
+    enum err rc = restore_check_ended(o->data_dir, err);
+    rc = rc ? rc : backup_manifest_read(&r->manifest, o->backup_dir, err);
+    rc = rc ? rc : check_target(r, err);
+    for (uint32_t i = 0; !rc && i < r->manifest.count; i++)
+        rc = check_entry(r, &r->manifest.entries[i], err);
+    rc = rc ? rc : mark_set(o->data_dir, err);
+    if (rc)
+        return rc;
+    rc = load_all(r, err);
+    if (!rc)
+        return mark_clear(o->data_dir, err);
+    if (!check_target(r, NULL)) /* it is as empty as it was */
+        err_ignore(mark_clear(o->data_dir, NULL));
     return rc;
 }
 

@@ -1,5 +1,11 @@
 #include "reserve_gen.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "base/prng.h"
 #include "store/reserve_keys.h"
 
@@ -86,6 +92,8 @@ static enum err put_counters(struct fill *f, struct error *err)
     uint8_t raw[16];
     be64_encode(raw, f->entries);
     enum err rc = put(f, key_meta("count"), bytes_of(raw, 8), err);
+    be64_encode(raw, 1);
+    rc = rc ? rc : put(f, key_meta("epoch"), bytes_of(raw, 8), err);
     uint64_t end = f->entries;
     for (uint8_t bin = 0; !rc && bin <= OVERLAY_BIN_MAX; bin++) {
         uint64_t in_bin = end - first_of(f->entries, bin);
@@ -115,10 +123,25 @@ static enum err fill_all(struct fill *f, struct error *err)
     return rc ? rc : ldb_write(f->db, f->batch, true, err);
 }
 
+/* A reserve with entries and without any slab is refused: one step with nothing in it. */
+static enum err put_slab(const char *dir, struct error *err)
+{
+    char path[LIMIT_PATH_BYTES];
+    snprintf(path, sizeof(path), "%s/" SLAB_DIR_NAME, dir);
+    mkdir(path, 0700);
+    snprintf(path, sizeof(path), "%s/" SLAB_DIR_NAME "/reserve.000.slab", dir);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || ftruncate(fd, (off_t)SLAB_STEP_SLOTS * SLAB_SLOT_BYTES))
+        return error_errno(err, ERR_IO, errno, "making %s", path);
+    close(fd);
+    return ERR_OK;
+}
+
 enum err gen_fill(const char *dir, uint64_t memory_bytes, uint64_t entries, struct error *err)
 {
     struct fill f = { .entries = entries };
-    enum err rc = store_open_row(&f.db, dir, &gen_row, memory_bytes, err);
+    enum err rc = put_slab(dir, err);
+    rc = rc ? rc : store_open_row(&f.db, dir, &gen_row, memory_bytes, err);
     if (rc)
         return rc;
     f.batch = ldb_batch_create(WRITE_BYTES);

@@ -20,7 +20,7 @@ struct gen_entry {
 };
 /* Entry i of so many. Absent: an id like its, that is not in the index. */
 void gen_entry(struct gen_entry *out, uint64_t entries, uint64_t i, bool absent);
-/* Into the new store `reserve` below dir. */
+/* Into the new store `reserve` below dir, beside an empty slab. */
 enum err gen_fill(const char *dir, uint64_t memory_bytes, uint64_t entries, struct error *err);
 
 #endif

@@ -50,6 +50,25 @@ for copy in online offline; do
     kill -TERM "$pid"
     ended "$pid"
 done
+touch from-online/restoring # as a restore that was killed leaves it
+for words in "start" "backup $scratch/half" "repair" "reserve verify --swarm" "keys count" "overlay" "restore $scratch/online"; do
+    # shellcheck disable=SC2086 # words, not a word
+    run $words --data-dir="$scratch/from-online"
+    is "$words, where a restore has not ended: exit code" "$code" 4
+    ok "and what to do" grep -q "run 'larder restore' again, into an empty directory" <<<"$err"
+done
+rm from-online/restoring from-offline/slabs/*
+run start "${swarm[@]}" --data-dir="$scratch/from-offline"
+is "an index without slabs: exit code" "$code" 4
+ok "and what to do" grep -q "begin anew with 'larder reserve verify --repair'" <<<"$err"
+run reserve verify --repair --data-dir="$scratch/from-offline" "${swarm[@]}"
+is "begun anew" "$code" 0
+start from-offline "${swarm[@]}"
+ok "it starts" wait_for "$scratch/from-offline.log" " ready "
+run reserve list --data-dir="$scratch/from-offline"
+is "and says that it has nothing" "$code $out" "0 "
+kill -TERM "$pid"
+ended "$pid"
 run restore "$scratch/online" --data-dir="$scratch/one"
 is "not over a reserve that is there" "$code" 1
 done_testing

@@ -133,8 +133,10 @@ enum err world_try_open(struct world *w, enum reserve_cache cache, uint64_t refu
     mem_fault_at(0);
     if (!rc)
         return ERR_OK;
+    struct error why = w->err;
     reserve_destroy(w->reserve);
     stores_end(w);
+    w->err = why;
     check(mem_plan_find(w->plan, "hascache")->used_bytes == 0 &&
               mem_plan_find(w->plan, "putqueue")->used_bytes == 0,
           "all is given back");
