@@ -19,10 +19,10 @@ TEST(known_values)
 
 TEST(both_ways_agree_in_one_piece_or_two)
 {
-    uint8_t bytes[300];
+    static uint8_t bytes[1700]; /* lanes are 256 bytes, three at a time */
     struct prng p = prng_of(5);
     prng_fill(&p, bytes, sizeof(bytes));
-    for (size_t size = 0; size < sizeof(bytes); size++) {
+    for (size_t size = 0; size < sizeof(bytes); size += size < 300 ? 1 : 7) {
         uint32_t whole = crc32c(0, bytes_of(bytes, size));
         size_t cut = prng_below(&p, (uint32_t)size + 1);
         check(whole == crc32c_plain(0, bytes_of(bytes, size)), "with and without the processor");
