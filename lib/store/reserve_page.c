@@ -3,6 +3,8 @@
 #include "codec/keccak.h"
 #include "store/reserve_state.h"
 
+enum { RUN_PROVEN = 4 }; /* slots side by side: what follows them is taken to follow on */
+
 /* Worker's: what one read brought. */
 struct run {
     uint32_t slots;
@@ -24,14 +26,19 @@ static struct reserve_found found_of(const struct slab_record *rec)
 }
 
 /* Reads the slot, and as many behind it as the last reads promise. */
-static void run_read(struct reserve_page *req, uint32_t i, struct slab_ref ref, struct run *run)
+static void run_read(struct reserve_page *req, uint32_t i, struct slab_ref ref, bool follows,
+                     struct run *run)
 {
-    bool follows =
-        req->along_ && req->run_ > 0 && ref.slab == req->next_.slab && ref.slot == req->next_.slot;
     req->run_ = follows ? MIN(2 * req->run_, (uint32_t)SLAB_RUN_SLOTS) : 1;
     req->next_ = ref;
     run->slots =
         slab_files_read_run(&req->reserve_->files, ref, MIN(req->run_, req->count - i), run->bytes);
+}
+
+static bool is_next(const struct reserve_page *req, struct slab_ref ref)
+{
+    return req->along_ && req->run_ > 0 && ref.slab == req->next_.slab &&
+           ref.slot == req->next_.slot;
 }
 
 /* The first of a run. Its stamp has a 'T' record unless it is the one that lies in the slot, as
@@ -51,7 +58,7 @@ static enum err find(struct reserve_page *req, uint32_t i, struct ldb *db, struc
         return ERR_CORRUPT;
     if (body_find(&body, id->batch, id->stamp_hash) == body.count)
         return ERR_NOT_FOUND;
-    run_read(req, i, body.ref, run);
+    run_read(req, i, body.ref, is_next(req, body.ref), run);
     if (run->slots == 0 || slab_slot_decode(slot_of(run, 0), &rec, NULL) ||
         memcmp(rec.address, id->address, 32) || rec.data.size != body.size)
         return ERR_CORRUPT;
@@ -65,27 +72,39 @@ static enum err find(struct reserve_page *req, uint32_t i, struct ldb *db, struc
     return rc == ERR_NOT_FOUND ? ERR_CORRUPT : rc;
 }
 
-/* How many of the run are the entries asked for? A slot says itself which chunk with which stamp it
- * holds, and its sum that it is whole. It may have been freed long ago: of a single-owner chunk,
- * whose content may have changed since, the index alone knows the slot. */
-static uint32_t neighbours(const struct reserve_page *req, uint32_t i, struct run *run)
+/* How many of the run are the entries asked for, when the first of them is known to be? A slot says
+ * itself which chunk with which stamp it holds, and its sum that it is whole. It may have been
+ * freed long ago: of a single-owner chunk, whose content may have changed since, the index alone
+ * knows the slot. */
+static uint32_t neighbours(const struct reserve_page *req, uint32_t i, uint32_t known,
+                           struct run *run)
 {
     uint8_t stamps[SLAB_RUN_SLOTS * STAMP_BYTES], hashes[SLAB_RUN_SLOTS * STAMP_HASH_BYTES] = { 0 };
-    uint32_t n = 1;
+    uint32_t n = known;
     for (; n < run->slots; n++) {
         struct slab_record rec;
         if (slab_slot_decode(slot_of(run, n), &rec, NULL) || rec.type != CHUNK_CONTENT ||
             memcmp(rec.address, req->ids[i + n].address, 32) != 0)
             break;
         run->found[n] = found_of(&rec);
-        memcpy(stamps + (n - 1) * STAMP_BYTES, rec.stamp, STAMP_BYTES);
+        memcpy(stamps + (n - known) * STAMP_BYTES, rec.stamp, STAMP_BYTES);
     }
-    keccak256_batch(&(struct keccak256_batch){ hashes, stamps, STAMP_BYTES, n - 1 });
-    for (uint32_t k = 1; k < n; k++)
-        if (memcmp(hashes + (k - 1) * STAMP_HASH_BYTES, req->ids[i + k].stamp_hash,
+    keccak256_batch(&(struct keccak256_batch){ hashes, stamps, STAMP_BYTES, n - known });
+    for (uint32_t k = known; k < n; k++)
+        if (memcmp(hashes + (k - known) * STAMP_HASH_BYTES, req->ids[i + k].stamp_hash,
                    STAMP_HASH_BYTES) != 0)
             return k;
     return n;
+}
+
+/* Behind a run that was right to its end the slots are read without asking the index. 0: the entry
+ * is not there. */
+static uint32_t read_on(struct reserve_page *req, uint32_t i, struct run *run)
+{
+    if (!req->along_ || req->run_ < RUN_PROVEN)
+        return 0;
+    run_read(req, i, req->next_, true, run);
+    return neighbours(req, i, 0, run);
 }
 
 static enum err page_run(struct store_job *job, struct ldb *db, struct error *err UNUSED)
@@ -95,9 +114,11 @@ static enum err page_run(struct store_job *job, struct ldb *db, struct error *er
     bool more = true;
     req->damaged = 0;
     for (uint32_t i = 0; more && i < req->count;) {
-        enum err rc = find(req, i, db, &run);
+        uint32_t n = read_on(req, i, &run);
+        enum err rc = n > 0 ? ERR_OK : find(req, i, db, &run);
         req->damaged += rc != ERR_OK && rc != ERR_NOT_FOUND;
-        uint32_t n = rc ? 1 : neighbours(req, i, &run);
+        if (n == 0)
+            n = rc ? 1 : neighbours(req, i, 1, &run);
         req->next_.slot += n;
         if (rc || n < run.slots)
             req->run_ = 1;

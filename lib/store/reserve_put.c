@@ -8,6 +8,24 @@ static store_done group_done;
 
 static const struct slab_ref no_slot = { UINT32_MAX, UINT32_MAX };
 
+/* The items bin by bin, each bin's in the order they were given. A page of a peer's bin holds
+ * chunks of several of ours, and what is listed together is to lie together: it is read so. */
+static void order(struct reserve_put *req)
+{
+    uint16_t at[RESERVE_BINS + 1] = { 0 };
+    for (uint32_t i = 0; i < req->count; i++)
+        at[req->items[i].bin_ + 1]++;
+    for (uint32_t bin = 0; bin < RESERVE_BINS; bin++)
+        at[bin + 1] = (uint16_t)(at[bin + 1] + at[bin]);
+    for (uint32_t i = 0; i < req->count; i++)
+        req->items[at[req->items[i].bin_]++].nth_ = (uint16_t)i;
+}
+
+static struct reserve_item *nth(struct reserve_put *req, uint32_t i)
+{
+    return &req->items[req->items[i].nth_];
+}
+
 void reserve_put(struct reserve *r, struct reserve_put *req)
 {
     assert(r->phase == RESERVE_OPEN && req->cb);
@@ -22,6 +40,7 @@ void reserve_put(struct reserve *r, struct reserve_put *req)
         item->freed_count_ = 0;
         item->slot_ = item->adopt ? item->adopt_slot : no_slot;
     }
+    order(req);
     list_append(&r->puts, &req->link_);
     r->waiting_items += req->count;
     if (r->waiting_items >= LIMIT_RESERVE_PAGE_CHUNKS)
@@ -34,11 +53,11 @@ void reserve_put(struct reserve *r, struct reserve_put *req)
 static bool take_slots(struct reserve *r, struct reserve_put *req)
 {
     for (uint32_t i = 0; i < req->count; i++) {
-        if (req->items[i].adopt || slab_map_take(r->map, &req->items[i].slot_))
+        if (nth(req, i)->adopt || slab_map_take(r->map, &nth(req, i)->slot_))
             continue;
         while (i-- > 0) {
-            slab_map_untake(r->map, req->items[i].slot_);
-            req->items[i].slot_ = no_slot; /* alone in a group it fails with this */
+            slab_map_untake(r->map, nth(req, i)->slot_);
+            nth(req, i)->slot_ = no_slot; /* alone in a group it fails with this */
         }
         return false;
     }
@@ -91,9 +110,9 @@ static enum err group_run(struct store_job *job, struct ldb *db, struct error *e
                 if (!rc)
                     mark_committed(r);
             }
-            if (req->items[0].slot_.slab == UINT32_MAX)
+            if (nth(req, i)->slot_.slab == UINT32_MAX)
                 rc = error_set(err, ERR_BUDGET, "no slot for a chunk is to be had");
-            rc = rc ? rc : txn_put(r->txn, &req->items[i], err);
+            rc = rc ? rc : txn_put(r->txn, nth(req, i), err);
             if (rc)
                 return rc;
         }
@@ -173,7 +192,7 @@ static void group_done(struct store_job *job, const struct error *err)
     for (struct list *at = group.next; at != &group; at = at->next) {
         struct reserve_put *req = container_of(at, struct reserve_put, link_);
         for (uint32_t i = 0; i < req->count; i++)
-            settle_item(r, &req->items[i], commit_failed, &bins);
+            settle_item(r, nth(req, i), commit_failed, &bins);
     }
     err_ignore(txn_reach(r->txn, TXN_CACHE_TOLD, NULL));
     r->stats.put_groups++;

@@ -21,6 +21,7 @@ struct reserve_item {
     struct slab_ref slot_, freed_[2];
     struct chunk_id replaced_;
     uint64_t binid_;
+    uint16_t nth_; /* of the request: which is the n-th to be stored */
     uint8_t bin_, freed_count_;
     bool committed_, slot_used_, replaces_;
     bool frees_replaced_; /* freed_[0] is of the chunk that was replaced */

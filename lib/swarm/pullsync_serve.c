@@ -172,7 +172,7 @@ static void done(struct serve *s)
 static bool delivery_add(struct reserve_page *req, uint32_t i, const struct reserve_found *found)
 {
     struct delivery *d = container_of(req, struct delivery, read);
-    struct writer w = writer_of(d->buf + d->size, DELIVERY_BYTES - d->size);
+    struct writer w = writer_of(d->buf + d->size, delivery_bytes(d->chunks) - d->size);
     struct pullsync_delivery out = { .address = { NULL, 0 } };
     if (found)
         out = (struct pullsync_delivery){ bytes_of(req->ids[i].address, 32), found->data,
@@ -227,7 +227,7 @@ static void read_on(struct serve *s)
     const struct reserve_entry *entries = page_entries(s->user.page, &count);
     d->read.count = 0;
     d->read.removals = page_removals(s->user.page);
-    for (; s->next < count && d->read.count < LIMIT_RESERVE_READ_CHUNKS; s->next++)
+    for (; s->next < count && d->read.count < d->chunks; s->next++)
         if (pullsync_bit(s->want, s->next))
             d->ids[d->read.count++] = entries[s->next].id;
     if (d->read.count == 0)
@@ -236,12 +236,25 @@ static void read_on(struct serve *s)
         read_now(d);
 }
 
+/* A large one where there is memory for it, since a read costs two changes of thread. */
+static uint8_t *buffer_take(struct pullsync_server *server, uint32_t *chunks)
+{
+    static const uint32_t sizes[] = { LIMIT_RESERVE_READ_CHUNKS, LIMIT_PULLSYNC_SMALL_CHUNKS };
+    uint8_t *buf = NULL;
+    for (size_t i = 0; !buf && i < ARRAY_SIZE(sizes); i++) {
+        *chunks = sizes[i];
+        buf = mem_try_alloc(server->options.mem, delivery_bytes(sizes[i]));
+    }
+    return buf;
+}
+
 static bool room_take(struct serve *s)
 {
     struct pullsync_server *server = s->server;
+    uint32_t chunks;
     if (s->peer->delivering >= LIMIT_PULLSYNC_PEER_DELIVERIES)
         return false;
-    uint8_t *buf = mem_try_alloc(server->options.mem, DELIVERY_BYTES);
+    uint8_t *buf = buffer_take(server, &chunks);
     bool spare = !buf && !server->spare_used;
     if (!buf && !spare)
         return false;
@@ -252,6 +265,7 @@ static bool room_take(struct serve *s)
     s->delivery->server = server;
     s->delivery->session = s;
     s->delivery->buf = spare ? server->spare : buf;
+    s->delivery->chunks = chunks;
     s->delivery->spare = spare;
     s->delivery->read.ids = s->delivery->ids;
     s->delivery->read.each = delivery_add;

@@ -33,7 +33,7 @@ struct pullsync_server {
     struct pages *pages;
     struct list sessions, cursor_sessions, rooms; /* rooms: wait for a delivery's buffer */
     struct list peers[SERVE_PEER_BUCKETS];
-    uint8_t *spare; /* a delivery's buffer that nobody else's memory can take away */
+    uint8_t *spare; /* a small delivery's buffer that nobody else's memory can take away */
     bool spare_used, stopping, pages_stopped, pages_done;
     uint32_t deliveries; /* structs alive */
     struct pullsync_server_status status;
@@ -43,19 +43,23 @@ struct pullsync_server {
     struct metrics_collector collector;
 };
 
-enum { DELIVERY_BYTES = LIMIT_RESERVE_READ_CHUNKS * PULLSYNC_DELIVERY_BYTES_MAX };
-
 /* What a session needs while it delivers: read ahead, as it goes on the wire. */
 struct delivery {
     struct reserve_page read;
     struct pullsync_server *server;
     struct serve *session; /* NULL: it is gone, and this goes with the read */
-    uint8_t *buf;          /* DELIVERY_BYTES; owned, or the spare one */
+    uint8_t *buf;          /* for as many chunks; owned, or the spare one */
+    uint32_t chunks;
     bool spare, reading;
     uint32_t size, sent, gone;
     struct timer retry;                             /* after a failed read */
     struct chunk_id ids[LIMIT_RESERVE_READ_CHUNKS]; /* the page may go before the read ends */
 };
+
+static inline size_t delivery_bytes(uint32_t chunks)
+{
+    return (size_t)chunks * PULLSYNC_DELIVERY_BYTES_MAX;
+}
 
 enum serve_step {
     SERVE_HEADERS, /* waits for the opener's */

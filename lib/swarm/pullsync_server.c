@@ -264,8 +264,9 @@ enum err pullsync_server_create(struct pullsync_server **out,
     list_init(&server->rooms);
     for (size_t i = 0; i < SERVE_PEER_BUCKETS; i++)
         list_init(&server->peers[i]);
-    server->spare = mem_try_alloc(o->mem, DELIVERY_BYTES);
-    enum err rc = server->spare ? ERR_OK : mem_refused(o->mem, DELIVERY_BYTES, err);
+    size_t spare = delivery_bytes(LIMIT_PULLSYNC_SMALL_CHUNKS);
+    server->spare = mem_try_alloc(o->mem, spare);
+    enum err rc = server->spare ? ERR_OK : mem_refused(o->mem, spare, err);
     rc = rc ? rc : pages_create(&server->pages, o->loop, o->reserve, o->mem, err);
     rc = rc ? rc : protocols_register(server, err);
     if (rc) {

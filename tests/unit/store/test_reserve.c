@@ -593,3 +593,56 @@ TEST(a_page_has_the_stamp_that_is_left_though_another_lies_with_the_body)
     world_close(&w);
     world_teardown(&w);
 }
+
+/* Behind a proven run the index is not asked: what breaks it must be seen in the slots. */
+TEST(a_long_page_is_right_where_its_runs_break)
+{
+    enum { IDS = LIMIT_RESERVE_READ_CHUNKS, SINGLE_OWNER = 20, STAMPED_TWICE = 30, ABSENT = 40 };
+    static struct chunk want[IDS];
+    struct world w;
+    world_setup(&w, dir_of("page-runs"));
+    world_open(&w, RESERVE_CACHE_AUTO);
+    world_settle(&w);
+    for (uint32_t i = 0; i < IDS; i++) {
+        struct chunk_spec spec = { 100 + i, 1, i, 5, i == SINGLE_OWNER };
+        if (i != ABSENT)
+            check(world_put(&w, &spec) == RESERVE_STORED, "each in the next slot");
+        if (i == STAMPED_TWICE) {
+            spec.batch = 2;
+            check(world_put(&w, &spec) == RESERVE_STORED, "a stamp that does not lie in the slot");
+        }
+        chunk_make(&want[i], &spec);
+    }
+    check(page_read(&w, want, IDS) == IDS - 1, "all but the one that is not there");
+    world_close(&w);
+    world_teardown(&w);
+}
+
+TEST(what_is_stored_together_lies_bin_by_bin)
+{
+    enum { CHUNKS = 64 };
+    static struct chunk chunks[CHUNKS];
+    static struct reserve_item items[CHUNKS];
+    uint32_t last[RESERVE_BINS] = { 0 };
+    struct world w;
+    world_setup(&w, dir_of("page-bins"));
+    world_open(&w, RESERVE_CACHE_AUTO);
+    world_settle(&w);
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        chunk_make(&chunks[i], &(struct chunk_spec){ 100 + i, 1, i, 5, 0 });
+        items[i] = chunks[i].item;
+    }
+    struct world_put p = { { .items = items, .count = CHUNKS, .cb = world_put_cb }, &w };
+    w.waits = 1;
+    reserve_put(w.reserve, &p.put);
+    check(!world_await(&w), w.err.text);
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        uint32_t slot = items[i].slot_.slot + 1, *before = &last[items[i].bin_];
+        check(items[i].outcome == RESERVE_STORED, "stored");
+        check(*before == 0 || slot == *before + 1, "next to the one before it in its bin");
+        *before = slot;
+    }
+    check(last[0] > 0 && last[1] > 0, "of more than one bin");
+    world_close(&w);
+    world_teardown(&w);
+}
