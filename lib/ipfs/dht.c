@@ -291,17 +291,35 @@ void dht_forgive(struct dht *d)
 
 /* ---- a stream to a server ---- */
 
+bool dht_open_is_held(const struct dht_open *o)
+{
+    return o->state_ == DHT_OPEN_DIAL && !deferred_pending(&o->later_) && o->dial_.begun_ms == 0;
+}
+
+/* A connection that takes no more streams (ERR_LIMIT) is none of it: there are that many because
+ * the peer does not acknowledge them, and who could keep us from asking would keep us from
+ * providing. */
+static bool is_ours(const struct dht_open *o, const struct error *err)
+{
+    if (o->state_ == DHT_OPEN_STREAM)
+        return err->code == ERR_BUDGET;
+    return err->code == ERR_BUDGET || err->code == ERR_LIMIT || err->code == ERR_SYSTEM ||
+           (err->code == ERR_CANCELED && dht_open_is_held(o));
+}
+
 static void open_end(struct dht_open *o, struct stream *s, const struct error *err)
 {
     static const struct error late = { ERR_TIMEOUT, "no connection in time" };
+    static const struct error held = { ERR_LIMIT, "no dial was free to ask it in time" };
     static const struct error canceled = { ERR_CANCELED, "canceled" };
     struct dht *d = o->dht_;
     timer_set(&o->timer_, 0);
+    o->unasked = !s && is_ours(o, err);
     o->state_ = DHT_OPEN_IDLE;
     if (!s) {
         dht_conn_release(d, &o->to->id);
-        err = o->canceled_ ? &canceled : o->late_ ? &late : err;
-        if (err->code != ERR_CANCELED)
+        err = o->canceled_ ? &canceled : !o->late_ ? err : o->unasked ? &held : &late;
+        if (err->code != ERR_CANCELED && !o->unasked)
             dht_mark_bad(d, o->to, o->late_ ? LIMIT_KAD_BAD_MS : LIMIT_KAD_REFUSED_MS);
     }
     o->cb(o, s, err);
@@ -351,6 +369,15 @@ static void open_dial(struct dht_open *o)
 static void on_late(struct timer *t)
 {
     struct dht_open *o = container_of(t, struct dht_open, timer_);
+    uint64_t now = loop_now_ms(o->dht_->options.loop);
+    bool dialed = !o->reused_ && o->dial_.begun_ms > 0;
+    uint64_t end = dialed                ? o->dial_.begun_ms + LIMIT_KAD_DIAL_MS
+                   : dht_open_is_held(o) ? o->since_ms_ + LIMIT_KAD_HELD_MS
+                                         : now;
+    if (now < end) { /* it has its time from when it could be dialed */
+        timer_set(t, end - now);
+        return;
+    }
     o->late_ = true;
     if (o->state_ == DHT_OPEN_DIAL)
         host_dial_cancel(&o->dial_);
@@ -372,8 +399,9 @@ void dht_open(struct dht *d, struct dht_open *o)
     uint32_t at = 0;
     size_t n = 0;
     o->dht_ = d;
-    o->late_ = o->canceled_ = false;
+    o->late_ = o->canceled_ = o->unasked = false;
     o->state_ = DHT_OPEN_DIAL;
+    o->since_ms_ = loop_now_ms(d->options.loop);
     timer_init(&o->timer_, d->options.loop, on_late, "DHT dial");
     bool connected = host_connected(d->options.host, &o->to->id);
     for (struct bytes a; n < DHT_DIAL_ADDRESSES && (a = kad_peer_address(o->to, &at)).size > 0;)
@@ -408,7 +436,9 @@ static void query_end(struct dht_query *q, const struct error *err)
     struct dht *d = q->dht_;
     q->out_ = false;
     d->out--;
-    if (err && (err->code == ERR_TIMEOUT || err_session_of(err->code) == ERR_SESSION_PEER))
+    if (err && q->unasked)
+        ; /* nothing was heard of it */
+    else if (err && (err->code == ERR_TIMEOUT || err_session_of(err->code) == ERR_SESSION_PEER))
         dht_mark_bad(d, q->to, LIMIT_KAD_BAD_MS);
     else if (err && err->code != ERR_CANCELED)
         table_remove(d, q->to);
@@ -459,6 +489,7 @@ static void query_close(struct stream *s UNUSED, void *user, const struct error 
     static const struct error early = { ERR_CLOSED, "the server closed the stream unanswered" };
     struct dht_query *q = user;
     q->stream_ = NULL;
+    q->unasked = !q->failure_.code && err && err->code == ERR_BUDGET;
     dht_conn_release(q->dht_, &q->to->id);
     query_end(q, q->failure_.code ? &q->failure_ : err ? err : &early);
 }
@@ -468,6 +499,7 @@ static const struct stream_ops query_ops = { NULL, query_data, query_writable, q
 static void query_opened(struct dht_open *o, struct stream *s, const struct error *err)
 {
     struct dht_query *q = container_of(o, struct dht_query, open_);
+    q->unasked = o->unasked;
     if (!s) {
         query_end(q, err);
         return;
@@ -482,7 +514,7 @@ void dht_query(struct dht *d, struct dht_query *q)
     assert(!q->out_ && q->cb);
     q->dht_ = d;
     q->out_ = true;
-    q->sent_ = false;
+    q->sent_ = q->unasked = false;
     q->stream_ = NULL;
     error_clear(&q->failure_);
     q->decoder_ =

@@ -5,7 +5,8 @@
  * Owns:   the table, the list of bad peers, the list of connections. Borrows host, loop and owner.
  * Thread: loop only. A query is a field of its caller, zeroed at first; its cb comes exactly once
  *         and never from inside dht_query.
- * Errors: ERR_UNREACHABLE, ERR_TIMEOUT, ERR_CLOSED, ERR_NO_PROTOCOL, ERR_MALFORMED, ERR_CANCELED.
+ * Errors: ERR_LIMIT: no dial was free; ERR_UNREACHABLE, ERR_TIMEOUT, ERR_CLOSED, ERR_NO_PROTOCOL,
+ * ERR_MALFORMED, ERR_CANCELED.
  */
 #ifndef LARDER_IPFS_DHT_H
 #define LARDER_IPFS_DHT_H
@@ -62,6 +63,9 @@ struct dht_open {
     const struct protocol *speaks; /* in: of dht_protocol */
     void *user;                    /* in: of the stream's callbacks */
     dht_open_cb *cb;               /* in */
+    /* out, when it failed: for want of something of ours (a free dial, memory). The server was not
+     * asked: it is not bad, and whoever needs all the nearest has not got an answer. */
+    bool unasked;
     struct dht *dht_;
     struct bytes addresses_[DHT_DIAL_ADDRESSES];
     struct host_dial dial_;
@@ -69,11 +73,14 @@ struct dht_open {
     struct timer timer_;
     struct deferred later_;
     enum { DHT_OPEN_IDLE, DHT_OPEN_DIAL, DHT_OPEN_STREAM } state_;
+    uint64_t since_ms_;
     uint32_t addresses_count_;
     bool late_, canceled_, reused_;
 };
 void dht_open(struct dht *d, struct dht_open *o);
 void dht_open_cancel(struct dht_open *o); /* cb still comes, with ERR_CANCELED */
+/* Does it wait for a free dial of ours? */
+bool dht_open_is_held(const struct dht_open *o);
 
 /* One request and its answer. */
 struct dht_query;
@@ -88,6 +95,7 @@ struct dht_query {
     dht_query_peer_cb *on_peer;      /* in: each peer of the answer */
     void *owner;                     /* in: the caller's */
     dht_query_cb *cb;                /* in */
+    bool unasked;                    /* out: as of dht_open */
     struct dht *dht_;
     struct dht_open open_;
     struct stream *stream_;

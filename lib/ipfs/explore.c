@@ -51,6 +51,8 @@ static void take_answer(struct explore *e)
         e->servers[e->count++] = *found;
         fresh++;
     }
+    if (e->lookup_.unasked > 0) /* it may have missed some of them: the place is looked up again */
+        return;
     e->in_vain_ = fresh ? 0 : e->in_vain_ + 1;
     cover_reason(&e->cover_, kad_first(e->lookup_.target), nearest, n);
 }
@@ -65,6 +67,16 @@ static void on_found(struct lookup *l, const struct error *err)
     }
     e->lookups++;
     take_answer(e);
+    e->unasked_ += l->unasked > 0;
+    if (e->unasked_ > LIMIT_EXPLORE_UNASKED) {
+        struct error held;
+        error_set(&held, ERR_TIMEOUT,
+                  "%u of the nearest servers could not be asked in time: no "
+                  "dial was free, or no memory",
+                  l->unasked);
+        finish(e, &held);
+        return;
+    }
     step(e);
 }
 
@@ -107,7 +119,7 @@ void explore_start(struct dht *d, struct explore *e)
 {
     assert(e->cb && e->preimages);
     e->dht_ = d;
-    e->lookups = e->requests = e->count = e->in_vain_ = 0;
+    e->lookups = e->requests = e->count = e->in_vain_ = e->unasked_ = 0;
     e->cover_.count = 0;
     struct kad_prefix first = e->prefix;
     look_into(e, first);

@@ -4,7 +4,8 @@
  * shortens the prefix while fewer than KAD_K living servers are under it.
  * Owns:   what it found; the struct is large (200 KiB), its caller's and charged by them.
  * Thread: loop only. cb comes exactly once, never from inside explore_start.
- * Errors: ERR_UNREACHABLE: nobody answered; ERR_LIMIT: gaps were left; ERR_CANCELED.
+ * Errors: ERR_UNREACHABLE: nobody answered; ERR_LIMIT: gaps were left; ERR_TIMEOUT: servers were
+ *         not asked, since no dial was free, or memory; ERR_CANCELED.
  */
 #ifndef LARDER_IPFS_EXPLORE_H
 #define LARDER_IPFS_EXPLORE_H
@@ -27,6 +28,7 @@ struct explore {
     struct cover cover_;
     struct lookup lookup_;
     uint32_t in_vain_; /* look-ups in a row that found nobody new */
+    uint32_t unasked_; /* look-ups that could not ask everybody they had to */
 };
 void explore_start(struct dht *d, struct explore *e);
 void explore_cancel(struct explore *e);

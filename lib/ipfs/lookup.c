@@ -71,12 +71,24 @@ static void on_peer(struct dht_query *q, const struct kad_peer *peer, bool provi
         l->on_provider(l, peer);
 }
 
+static uint32_t count_unasked(const struct lookup *l)
+{
+    uint32_t unasked = 0, living = 0;
+    for (uint32_t i = 0; i < l->count_ && living < KAD_K; i++) {
+        enum lookup_state state = l->peers_[l->order_[i]].state;
+        unasked += state == LOOKUP_UNASKED;
+        living += state != LOOKUP_UNREACHABLE;
+    }
+    return unasked;
+}
+
 static void finish(struct lookup *l)
 {
     static const struct error canceled = { ERR_CANCELED, "canceled" };
     static const struct error empty = { ERR_UNREACHABLE, "no server of the DHT is known" };
     timer_set(&l->timer_, 0);
     loop_defer_cancel(&l->later_);
+    l->unasked = count_unasked(l);
     l->running_ = false;
     l->cb(l, l->canceled_ ? &canceled : l->count_ == 0 ? &empty : NULL);
 }
@@ -85,7 +97,7 @@ static void on_answer(struct dht_query *q, const struct error *err)
 {
     struct lookup *l = lookup_of(q);
     struct lookup_peer *p = &l->peers_[container_of(q, struct lookup_query, query)->slot];
-    p->state = err ? LOOKUP_UNREACHABLE : LOOKUP_ANSWERED;
+    p->state = !err ? LOOKUP_ANSWERED : q->unasked ? LOOKUP_UNASKED : LOOKUP_UNREACHABLE;
     l->waiting_--;
     step(l);
 }
@@ -158,20 +170,30 @@ static void on_first(struct deferred *d)
     step(container_of(d, struct lookup, later_));
 }
 
-/* What is out comes back, canceled, as unreachable. */
+/* What is out comes back, canceled, as unreachable; as unasked, if it waited for us. */
 static void stop_asking(struct lookup *l)
 {
     for (uint32_t i = 0; i < KAD_K; i++)
         dht_query_cancel(&l->queries_[i].query);
 }
 
+/* Were we short of dials? Then whose turn did not come is not to blame for it. */
+static bool is_held(const struct lookup *l)
+{
+    bool held = false;
+    for (uint32_t i = 0; i < KAD_K; i++)
+        held |= l->queries_[i].query.out_ && dht_open_is_held(&l->queries_[i].query.open_);
+    return held;
+}
+
 static void on_deadline(struct timer *t)
 {
     struct lookup *l = container_of(t, struct lookup, timer_);
+    bool held = is_held(l);
     l->following_ = true;
     for (uint32_t i = 0; i < l->count_; i++)
         if (l->peers_[i].state == LOOKUP_HEARD)
-            l->peers_[i].state = LOOKUP_UNREACHABLE;
+            l->peers_[i].state = held ? LOOKUP_UNASKED : LOOKUP_UNREACHABLE;
     stop_asking(l);
 }
 
@@ -180,7 +202,7 @@ void lookup_start(struct dht *d, struct lookup *l)
     struct kad_peer seeds[KAD_K];
     assert(!l->running_ && l->cb && l->key_size > 0);
     l->dht_ = d;
-    l->count_ = l->waiting_ = l->requests = 0;
+    l->count_ = l->waiting_ = l->requests = l->unasked = 0;
     l->following_ = l->canceled_ = false;
     l->running_ = true;
     memset(l->queries_, 0, sizeof(l->queries_));

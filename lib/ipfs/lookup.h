@@ -6,14 +6,20 @@
  * Owns:   its candidates; the struct is large (60 KiB) and its caller's, charged by them.
  * Thread: loop only. cb comes exactly once, never from inside lookup_start.
  * Errors: ERR_UNREACHABLE: the routing table is empty; ERR_CANCELED. A search that ran out of time
- *         ends with what it has.
+ *         ends with what it has, and so does one that could not ask everybody: see unasked.
  */
 #ifndef LARDER_IPFS_LOOKUP_H
 #define LARDER_IPFS_LOOKUP_H
 
 #include "ipfs/dht.h"
 
-enum lookup_state { LOOKUP_HEARD, LOOKUP_WAITING, LOOKUP_ANSWERED, LOOKUP_UNREACHABLE };
+enum lookup_state {
+    LOOKUP_HEARD,
+    LOOKUP_WAITING,
+    LOOKUP_ANSWERED,
+    LOOKUP_UNREACHABLE,
+    LOOKUP_UNASKED, /* for want of something of ours: it may live */
+};
 struct lookup_peer {
     struct kad_peer peer;
     enum lookup_state state;
@@ -31,6 +37,7 @@ struct lookup {
     void *owner;                     /* in: the caller's, when it does not embed the struct */
     lookup_provider_cb *on_provider; /* in: KAD_GET_PROVIDERS */
     uint8_t target[KAD_BYTES];       /* out */
+    uint32_t unasked; /* out: of the KAD_K nearest that may live; 0: who answered is all there is */
     struct dht *dht_;
     struct lookup_peer peers_[LIMIT_LOOKUP_PEERS];
     uint16_t order_[LIMIT_LOOKUP_PEERS]; /* by distance */

@@ -45,12 +45,13 @@ static void pass_servers(struct pass *p)
         s->pass = p;
         s->server = server;
         s->state = server->gone ? SENDER_DONE : SENDER_IDLE;
-        server->failed = false;
+        p->got_nothing[i] = server->unasked;
+        server->failed = server->unasked = false;
         if (!server->gone) {
             p->places[now] = kad_first(server->peer.kad);
             p->index[now++] = (uint8_t)i;
         }
-        if (p->o.repeat && !p->o.gone_before[i]) {
+        if (p->o.repeat && !server->gone_before) {
             p->places_before[before] = kad_first(server->peer.kad);
             p->index_before[before++] = (uint8_t)i;
         }
@@ -79,8 +80,10 @@ static enum err allot_run(struct work *w, struct error *err UNUSED)
         allot_key(&p->now, kad);
         if (p->o.repeat) {
             allot_key(&p->before, kad);
-            for (uint32_t j = 0; j < p->before.set_count; j++)
-                had[p->index_before[p->before.set[j]]] = true;
+            for (uint32_t j = 0; j < p->before.set_count; j++) {
+                uint32_t server = p->index_before[p->before.set[j]];
+                had[server] = !p->got_nothing[server];
+            }
         }
         for (uint32_t j = 0; j < p->now.set_count; j++)
             if (!had[p->index[p->now.set[j]]])
@@ -203,6 +206,19 @@ static bool ring_empty(const struct pass *p)
     return true;
 }
 
+static bool is_unasked(const struct sender *s)
+{
+    return s->server->failed && s->open.unasked;
+}
+
+static bool any_unasked(const struct pass *p)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < p->o.servers_count; i++)
+        any |= is_unasked(&p->senders[i]);
+    return any;
+}
+
 void pass_moved(struct pass *p)
 {
     if (p->ending) {
@@ -210,7 +226,10 @@ void pass_moved(struct pass *p)
         return;
     }
     if (p->failed * 5 > (p->failed + p->live) * 4 || p->live == 0) {
-        pass_fail(p, ERR_UNREACHABLE, "more than four fifths of a region's servers failed");
+        if (any_unasked(p))
+            pass_fail(p, ERR_TIMEOUT, "most of a region's servers could not be asked in time");
+        else
+            pass_fail(p, ERR_UNREACHABLE, "more than four fifths of a region's servers failed");
         return;
     }
     uint32_t at = slowest(p);
@@ -236,6 +255,8 @@ static void on_end(struct deferred *d)
     pass_cb *cb = p->o.cb;
     void *ctx = p->o.ctx;
     timer_set(&p->tick, 0);
+    for (uint32_t i = 0; i < p->o.servers_count; i++)
+        p->senders[i].server->unasked = is_unasked(&p->senders[i]);
     pass_free(p);
     cb(ctx, failure.code ? &failure : NULL);
 }

@@ -16,7 +16,8 @@
  * Owns:   ring, streams. Charged to the owner when it starts, given back before cb.
  * Thread: loop only; keys are read and allotted by workers.
  * Errors: ERR_BUDGET: no room for a ring now; ERR_UNREACHABLE: too many servers failed;
- *         ERR_CANCELED; those of the keystore. On every path cb comes exactly once.
+ *         ERR_TIMEOUT: too many could not be asked; ERR_CANCELED; those of the keystore. On every
+ * path cb comes exactly once.
  */
 #ifndef LARDER_IPFS_PASS_H
 #define LARDER_IPFS_PASS_H
@@ -29,9 +30,11 @@ struct work_pool;
 
 struct pass_server { /* of the region */
     struct kad_peer peer;
-    bool gone; /* has failed in an earlier pass: gets nothing */
+    bool gone;        /* has failed in an earlier pass: gets nothing */
+    bool gone_before; /* repeat: had failed before the pass that is repeated */
     /* out */
     bool failed;
+    bool unasked; /* failed, and not by itself: see dht_open; in: repeat: so it was before */
     uint64_t sent, confirmed; /* records */
 };
 
@@ -59,9 +62,9 @@ struct pass_options {
     struct bytes after;          /* begin behind this key; size 0: at the start */
     struct pass_server *servers; /* sorted by place; borrowed, and written to */
     uint32_t servers_count;      /* at most LIMIT_PASS_SERVERS */
-    /* A repetition without the servers that failed: their keys go to those who are next. */
+    /* A repetition without the servers that failed: their keys go to those who are next. Who was
+     * not asked is, and gets all of its keys. */
     bool repeat;
-    const bool *gone_before; /* repeat: who had failed before the pass that is repeated */
     uint32_t chunk_keys;
     uint32_t connections_max; /* streams opened at a time while others are busy */
     uint32_t stall_ms;

@@ -44,6 +44,7 @@ struct pass {
     struct sender *senders;
     uint64_t places[LIMIT_PASS_SERVERS], places_before[LIMIT_PASS_SERVERS];
     uint8_t index[LIMIT_PASS_SERVERS], index_before[LIMIT_PASS_SERVERS]; /* in servers */
+    bool got_nothing[LIMIT_PASS_SERVERS]; /* in the pass that is repeated */
     struct allot now, before;
     const struct protocol *protocol;
     struct keystore_read read;

@@ -20,6 +20,7 @@ static void on_answer(struct dht_query *q, const struct error *err)
     struct provide *p = pq->provide;
     pq->holder->sent = !err;
     p->sent += !err;
+    p->unasked += q->unasked;
     p->confirmed += !err && pq->holder->confirmed;
     if (--p->waiting_ == 0)
         finish(p, NULL);
@@ -29,6 +30,7 @@ static void on_found(struct lookup *l, const struct error *err)
 {
     struct provide *p = container_of(l, struct provide, lookup_);
     const struct kad_peer *peer;
+    p->unasked = l->unasked;
     if (err || p->canceled_ || !lookup_found(l, 0)) {
         finish(p, err);
         return;
@@ -52,7 +54,7 @@ void provide_start(struct dht *d, struct provide *p)
 {
     assert(p->cb && p->key_size > 0);
     p->dht_ = d;
-    p->servers = p->sent = p->confirmed = p->waiting_ = 0;
+    p->servers = p->sent = p->confirmed = p->unasked = p->waiting_ = 0;
     p->canceled_ = false;
     p->lookup_.type = KAD_FIND_NODE;
     memcpy(p->lookup_.key, p->key, p->key_size);

@@ -20,10 +20,12 @@ struct provide_holder {
 };
 struct provide {
     uint8_t key[LIMIT_KEYSTORE_HASH_BYTES];
-    uint8_t key_size;                     /* in: a multihash */
-    const struct kad_record *record;      /* in */
-    provide_cb *cb;                       /* in */
-    uint32_t servers, sent, confirmed;    /* out */
+    uint8_t key_size;                  /* in: a multihash */
+    const struct kad_record *record;   /* in */
+    provide_cb *cb;                    /* in */
+    uint32_t servers, sent, confirmed; /* out */
+    uint32_t
+        unasked; /* out: of the nearest, those that got nothing for want of something of ours */
     struct provide_holder holders[KAD_K]; /* out */
     struct dht *dht_;
     struct lookup lookup_;

@@ -117,7 +117,8 @@ static void retry_later(struct provider *p, struct kad_prefix prefix, const stru
 {
     uint32_t i = p->retry_at++ % PROVIDER_RETRIES;
     uint64_t wait = LIMIT_PROVIDER_AGAIN_MS;
-    if (err->code == ERR_BUDGET || err->code == ERR_CLOSED || err->code == ERR_LIMIT)
+    if (err->code == ERR_BUDGET || err->code == ERR_CLOSED || err->code == ERR_LIMIT ||
+        err->code == ERR_TIMEOUT)
         wait = LIMIT_PROVIDER_TICK_MS; /* nothing is wrong with the servers that are left */
     p->retries[i].prefix = prefix;
     p->retries[i].until_ms = provider_now_ms(p) + wait;

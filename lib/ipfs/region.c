@@ -21,7 +21,6 @@ struct region {
     struct kad_prefix at; /* the minimal region */
     uint32_t first, servers_count;
     struct pass_server servers[LIMIT_PASS_SERVERS];
-    bool gone_before[LIMIT_PASS_SERVERS];
     uint32_t repeats;
     struct pass *pass;
     struct region_part part;
@@ -123,8 +122,10 @@ static void on_provided(struct provide *p, const struct error *err)
     r->part.servers = r->part.reached = MAX(r->part.servers, p->servers);
     r->part.keys++;
     ++*r->o.lookups;
-    if (err) {
-        finish(r, err);
+    if (err || p->unasked > 0) {
+        struct error held;
+        error_set(&held, ERR_TIMEOUT, "%u servers could not be asked in time", p->unasked);
+        finish(r, p->unasked > 0 && !r->canceled ? &held : err);
         return;
     }
     r->few_at++;
@@ -224,16 +225,20 @@ static void on_progress(void *ctx, struct pass_progress *p)
                                     bytes_of(p->note + SCHEDULE_KEY_BYTES, writer_used(&w)) };
 }
 
-/* Counts a pass; true: some servers failed in it, and enough live to do without them. */
-static bool pass_account(struct region *r)
+/* Counts a pass; true: some servers failed in it, and enough live to do without them. Who was not
+ * asked is not to blame: it stays, and gets its keys in the repetition. */
+static bool pass_account(struct region *r, uint32_t *unasked)
 {
     uint32_t living = 0, fell = 0;
+    *unasked = 0;
     for (uint32_t i = 0; i < r->servers_count; i++) {
         struct pass_server *s = &r->servers[i];
-        r->gone_before[i] = s->gone;
+        s->gone_before = s->gone;
         if (s->gone)
             continue;
-        if (s->failed) {
+        if (s->unasked) {
+            ++*unasked;
+        } else if (s->failed) {
             r->part.failed += s->sent;
             fell++;
             s->gone = true;
@@ -245,23 +250,27 @@ static bool pass_account(struct region *r)
         s->sent = s->confirmed = 0;
     }
     r->part.reached = living;
-    return fell > 0 && living > 0;
+    return fell + *unasked > 0 && living > 0;
 }
 
 static void on_passed(void *ctx, const struct error *err)
 {
     struct region *r = ctx;
+    struct error few;
+    uint32_t unasked;
     r->pass = NULL;
-    bool again = pass_account(r);
+    bool again = pass_account(r, &unasked);
     if (err || r->canceled) {
         finish(r, err);
-    } else if (again && r->part.reached < KAD_K && r->at.len > 0) {
-        struct error few;
+    } else if (again && r->part.reached + unasked < KAD_K && r->at.len > 0) {
         error_set(&few, ERR_CLOSED, "fewer than %d servers of a region are left", KAD_K);
         finish(r, &few); /* explored anew, without the bad ones */
     } else if (again && r->repeats < REPEATS) {
         r->repeats++;
         pass_begin(r, true, bytes_of(NULL, 0));
+    } else if (again && unasked > 0) {
+        error_set(&few, ERR_TIMEOUT, "%u servers of a region could not be asked in time", unasked);
+        finish(r, &few);
     } else {
         if (r->o.events.part_done)
             r->o.events.part_done(r->o.events.ctx, &r->part);
@@ -284,7 +293,6 @@ static void pass_begin(struct region *r, bool repeat, struct bytes after)
         .servers = r->servers,
         .servers_count = r->servers_count,
         .repeat = repeat,
-        .gone_before = r->gone_before,
         .chunk_keys = r->o.chunk_keys,
         .connections_max = r->o.connections,
         .stall_ms = r->o.stall_ms,

@@ -4,8 +4,9 @@
  * for each of their parts that is still to be done, repeated without the servers that failed.
  * Owns:   exploration and passes (about 0.4 MiB and the ring), charged when it starts and given
  * back before cb. Thread: loop only. Errors: ERR_BUDGET: not now; ERR_UNREACHABLE, ERR_LIMIT (the
- * exploration left gaps: try a longer prefix), ERR_CANCELED, those of the keystore. One finish on
- * every path.
+ * exploration left gaps: try a longer prefix), ERR_TIMEOUT (servers were not asked for want of a
+ * free dial or of memory: nothing is wrong with them), ERR_CANCELED, those of the keystore. One
+ * finish on every path.
  */
 #ifndef LARDER_IPFS_REGION_H
 #define LARDER_IPFS_REGION_H

@@ -29,7 +29,7 @@ struct dial_job {
     struct host *host;
     struct list link;
     struct peer_id peer; /* len 0: whoever answers */
-    bool urgent;
+    bool urgent, begun;
     struct dial_target *targets;
     uint32_t count, room, running, backed_off, too_private;
     bool last_was_ip6;
@@ -173,6 +173,14 @@ static bool room_to_dial(struct host *h, struct error *err)
     return false;
 }
 
+/* Who waits is told that it is no longer for a dial of ours that is free. */
+static void job_begun(struct dial_job *job)
+{
+    for (uint32_t i = 0; i < job->waiters_count && !job->begun; i++)
+        job->waiters[i]->begun_ms = loop_now_ms(job->host->loop);
+    job->begun = true;
+}
+
 /* Starts the next address, and sees to the one after it. False: the job is over. */
 static bool job_step(struct dial_job *job)
 {
@@ -187,6 +195,7 @@ static bool job_step(struct dial_job *job)
         a->conn =
             room_to_dial(h, &job->last) ? conn_dial(h, &t->address, &t->peer, a, &job->last) : NULL;
         if (a->conn) {
+            job_begun(job);
             job->running++;
             h->dials++;
             break;
@@ -196,6 +205,8 @@ static bool job_step(struct dial_job *job)
             back_off(job, t);
         t = next_target(job);
     }
+    if (job->count == 0 && job->names_count > 0)
+        job_begun(job); /* it is not for us that it waits */
     if (h->dials >= LIMIT_P2P_DIALS)
         LIMIT_HIT(P2P_DIALS);
     t = next_target(job);
@@ -400,6 +411,7 @@ void host_dial(struct host *h, struct host_dial *req)
     struct error err = { ERR_OK, "" };
     req->host_ = h;
     req->job_ = NULL;
+    req->begun_ms = 0;
     const struct peer_id peer = peer_of(req);
     if (peer.len > 0 && host_conn_to(h, &peer)) {
         answer(req, NULL, &peer);
@@ -423,6 +435,7 @@ void host_dial(struct host *h, struct host_dial *req)
     }
     job->waiters[job->waiters_count++] = req;
     req->job_ = job;
+    req->begun_ms = job->begun ? loop_now_ms(h->loop) : 0;
 }
 
 void host_dial_cancel(struct host_dial *req)

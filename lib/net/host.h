@@ -46,7 +46,9 @@ struct host_dial {
     const struct bytes *addresses; /* in: borrowed until cb */
     size_t count;
     bool urgent; /* in: somebody waits: addresses that failed a short while ago are tried too */
-    host_dial_cb *cb; /* in: err NULL: connected */
+    host_dial_cb *cb;  /* in: err NULL: connected */
+    uint64_t begun_ms; /* out, also before cb: since when it is tried, on the loop's clock; 0: all
+                          dials are taken, or there was nothing to try */
     struct host *host_;
     struct dial_job *job_;
     struct deferred deferred_;

@@ -9,8 +9,9 @@
 #include "ipfs/lab.h"
 #include "ipfs/lookup.h"
 #include "ipfs/region.h"
+#include "net/host_state.h"
 
-enum { SERVERS = 24, KEYS = 400, REFUSALS = 50 };
+enum { SERVERS = 24, KEYS = 400, REFUSALS = 50, AWAY = 3 };
 
 static struct world {
     struct provider_bed b;
@@ -28,6 +29,8 @@ static struct world {
     } u;
     struct region *region;
     bool asked;
+    bool holds; /* no dial is free for passes, and a server is away */
+    struct region_part part;
     struct deferred turn;
     uint32_t turns; /* until it is canceled; UINT32_MAX: never */
     const struct op *op;
@@ -94,12 +97,20 @@ static bool on_want(void *ctx UNUSED, struct kad_prefix region UNUSED,
                     struct kad_prefix *part UNUSED)
 {
     bool first = !x.asked;
+    if (first && x.holds) {
+        host_disconnect(x.b.host, &x.b.sinks.sink[AWAY].peer.id);
+        x.b.host->dials += LIMIT_P2P_DIALS;
+    }
     x.asked = true;
     return first;
 }
 static void on_ongoing(void *ctx UNUSED, int64_t keys)
 {
     x.ongoing += keys;
+}
+static void on_part_done(void *ctx UNUSED, const struct region_part *part)
+{
+    x.part = *part;
 }
 static void on_region(void *ctx UNUSED, const struct error *err)
 {
@@ -120,8 +131,11 @@ static enum err region_begin_at(struct kad_prefix prefix, bool pending_only, str
         .lookups = &x.lookups,
         .chunk_keys = 64,
         .connections = 20,
-        .stall_ms = 1000,
-        .events = { .want = on_want, .ongoing = on_ongoing, .done = on_region },
+        .stall_ms = x.holds ? 60000 : 1000,
+        .events = { .want = on_want,
+                    .ongoing = on_ongoing,
+                    .part_done = on_part_done,
+                    .done = on_region },
     };
     x.asked = false;
     return region_start(&x.region, &options, err);
@@ -261,6 +275,131 @@ TEST(bad_servers_do_not_displace_each_other)
     check(dht_is_bad(x.dht, &peer), "and of nobody else");
     dht_forgive(x.dht);
     check(!dht_is_bad(x.dht, &peer), "all are forgiven");
+    world_down();
+}
+
+/* ---- no dial is free ---- */
+
+static struct dht_query query;
+static void on_query(struct dht_query *q UNUSED, const struct error *err)
+{
+    ended(err);
+}
+
+static void query_begin(struct kad_peer *to)
+{
+    query = (struct dht_query){
+        .to = to, .type = KAD_FIND_NODE, .key = peer_id_bytes(&to->id), .cb = on_query
+    };
+    x.ends = 0;
+    dht_query(x.dht, &query);
+}
+
+/* The clock is turned while all that is out waits for a dial. */
+static void turn_until_ended(const struct lookup *l)
+{
+    for (int i = 0; x.ends == 0 && i < 20000; i++) {
+        bool held = true;
+        for (uint32_t j = 0; l && j < KAD_K; j++)
+            if (l->queries_[j].query.out_)
+                held &= dht_open_is_held(&l->queries_[j].query.open_);
+        if (held && (!l || l->waiting_ > 0))
+            pbed_clock(&x.b, 1000, 1000);
+        pbed_wait(&x.b, 1);
+    }
+    check(x.ends == 1, "its end is told once");
+    x.b.called = false;
+}
+
+TEST(a_server_that_no_dial_was_free_for_is_not_blamed)
+{
+    world_up();
+    struct kad_peer *live = &x.b.sinks.sink[AWAY].peer;
+    dht_table_add(x.dht, live);
+    pbed_clock(&x.b, 1, 1);
+    x.b.host->dials += LIMIT_P2P_DIALS;
+    query_begin(live);
+    turn_until_ended(NULL);
+    check(x.end.code == ERR_LIMIT && query.unasked, "it is we who did not ask");
+    check(!dht_is_bad(x.dht, live) && dht_table_size(x.dht) == 1, "it is as good as before");
+    /* One that gets a dial late has as much time as others. */
+    query_begin(live);
+    for (uint32_t ms = 0; ms < LIMIT_KAD_HELD_MS - 1000; ms += 1000) {
+        pbed_clock(&x.b, 1000, 1000);
+        pbed_wait(&x.b, 1);
+    }
+    check(x.ends == 0, "it waits");
+    x.b.host->dials -= LIMIT_P2P_DIALS;
+    turn_until_ended(NULL);
+    check(!x.end.code && !query.unasked, "it has answered");
+    /* What is the peer's own fault still is. */
+    struct kad_peer dead = *live;
+    uint8_t seed[32] = { 77 };
+    struct peer_secret other;
+    peer_secret_from_seed(seed, &other);
+    dead.id = other.id;
+    kad_of(peer_id_bytes(&dead.id), dead.kad);
+    query_begin(&dead);
+    pbed_await(&x.b, "somebody else is there");
+    check(x.end.code && !query.unasked && dht_is_bad(x.dht, &dead), "and it is passed over");
+    world_down();
+}
+
+TEST(who_could_not_be_asked_is_not_left_out)
+{
+    static const struct {
+        const struct op *op;
+        const struct lookup *lookup;
+        enum err want;
+    } cases[] = {
+        { &ops[0], &x.u.lookup, ERR_OK },
+        { &ops[1], &x.u.explore.lookup_, ERR_TIMEOUT },
+        { &ops[2], &x.u.provide.lookup_, ERR_OK },
+    };
+    struct error err;
+    world_up();
+    pbed_clock(&x.b, 1, 1);
+    run(&ops[1], UINT32_MAX, 0);
+    check(!x.end.code && x.u.explore.count == SERVERS, "all are there, and connected");
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        host_disconnect(x.b.host, &x.b.sinks.sink[AWAY].peer.id);
+        pbed_wait(&x.b, 2);
+        x.b.host->dials += LIMIT_P2P_DIALS;
+        x.ends = 0;
+        check(!cases[i].op->begin(&err), "begun");
+        turn_until_ended(cases[i].lookup);
+        check(x.end.code == cases[i].want, x.end.text);
+        check(cases[i].lookup->unasked == 1 && (i < 2 || x.u.provide.unasked == 1), "told apart");
+        check(!dht_is_bad(x.dht, &x.b.sinks.sink[AWAY].peer), "and not blamed");
+        x.b.host->dials -= LIMIT_P2P_DIALS;
+        run(cases[i].op, UINT32_MAX, 0);
+        check(!x.end.code && cases[i].lookup->unasked == 0, "it is asked the next time");
+    }
+    world_down();
+}
+
+/* In the middle of a part: it is asked again, and who had records keeps them. */
+TEST(a_pass_is_repeated_with_who_could_not_be_asked)
+{
+    struct error err;
+    world_up();
+    for (uint32_t i = 0; i < SERVERS; i++)
+        dht_table_add(x.dht, &x.b.sinks.sink[i].peer);
+    pbed_clock(&x.b, 1, 1);
+    x.holds = true;
+    check(!region_begin(&err), "begun");
+    while (!x.asked)
+        pbed_wait(&x.b, 1);
+    for (uint32_t ms = 0; ms < LIMIT_KAD_HELD_MS + 3000; ms += 1000) {
+        pbed_wait(&x.b, 20);
+        pbed_clock(&x.b, 1000, 1000);
+    }
+    check(x.ends == 0 && x.b.sinks.sink[AWAY].records == 0, "it waits for that one");
+    x.b.host->dials -= LIMIT_P2P_DIALS;
+    turn_until_ended(NULL);
+    check(!x.end.code, x.end.text);
+    check(x.part.sent == KEYS * KAD_K && x.part.reached == SERVERS, "each key on twenty");
+    pbed_exact(&x.b, KEYS);
     world_down();
 }
 
