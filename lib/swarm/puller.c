@@ -109,12 +109,6 @@ static void env_offered(struct pullsync_client *c)
     bin_start(container_of(c, struct pull_run, client)->bin);
 }
 
-static void env_refused(struct pullsync_client *c, const struct chunk_id *id UNUSED,
-                        enum pullsync_refusal why)
-{
-    pull_refused_add(container_of(c, struct pull_run, client), why);
-}
-
 void backoff_set(struct puller *p, struct pull_backoff *b, enum err why)
 {
     uint32_t shift = MIN(b->fails, UINT32_C(12));
@@ -290,7 +284,6 @@ enum err puller_create(struct puller **out, const struct puller_options *o, stru
                                     .accept_all_stamps = o->accept_all_stamps,
                                     .radius = env_radius,
                                     .offered = env_offered,
-                                    .refused = env_refused,
                                     .ctx = o->ctx };
     pullsync_env_init(&p->env, o->rate);
     timer_init(&p->recheck, o->loop, on_recheck, "puller");

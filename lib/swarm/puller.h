@@ -2,7 +2,8 @@
  *
  * What to pull from whom: for each peer whose handshake is through, which bins, from which BinID
  * on; historical and live at once. What is done is recorded per peer and bin in the state store,
- * after the chunks are durable: a crash repeats a page and never skips one.
+ * after the chunks are durable: a crash repeats a page and never skips one. Pages with refused
+ * chunks are asked for again a few times, and after a restart.
  * Owns:   peers, sessions, the memory of refused chunks. Borrows all that its options name.
  * Thread: loop only. Memory: some 20 KB per peer with all bins, plus what sessions hold.
  */
@@ -57,7 +58,7 @@ struct puller_status {
     uint64_t offered, wanted, delivered, stored, present;
     uint64_t refused[PULLSYNC_REFUSALS];
     uint64_t pages, failed; /* sessions by how they ended */
-    uint32_t remembered;    /* refused chunks that will be asked for again */
+    uint32_t remembered;    /* pages with refused chunks, to be asked for again */
     uint8_t radius;
 };
 void puller_status(const struct puller *p, struct puller_status *out);

@@ -149,6 +149,7 @@ static void page_done(struct pull_run *run)
         backoff->fails = 0;
     else if (!timer_is_set(&backoff->timer)) /* pages under way together count once */
         backoff_set(b->peer->puller, backoff, ERR_PROTOCOL);
+    pull_refused_page(b, c->start, c->topmost, &c->counts);
     bin_record(b);
 }
 
@@ -208,8 +209,10 @@ static void record_now(struct puller_bin *b)
     b->putting = true;
     b->done.raises = p->raises.now;
     b->done.radius = p->raises.radius;
+    struct pull_intervals done = b->done;
+    pull_refused_leave_out(b, &done);
     struct writer w = writer_of(b->value, sizeof(b->value));
-    pull_intervals_encode(&w, &b->done);
+    pull_intervals_encode(&w, &done);
     assert(!w.overflow);
     b->put.key = key_of(b);
     b->put.value = bytes_of(b->value, writer_used(&w));
@@ -242,6 +245,7 @@ void bin_forget_stale(struct puller_bin *b)
     if (!pull_intervals_stale(&b->done, &p->raises, b->peer->proximity, b->bin))
         return;
     b->done.count = 0;
+    pull_refused_forget(b);
     bin_record(b);
 }
 
@@ -266,7 +270,10 @@ static void on_loaded(struct state_get *get, const struct error *err)
         !err && !pull_intervals_decode(&v, bytes_of(b->value, writer_used(&get->value)), NULL);
     if (good && v.epoch == epoch && v.own_epoch == p->own_epoch) {
         b->done = v;
+        pull_refused_put_back(b);
         bin_forget_stale(b);
+    } else if (!err || err->code != ERR_CANCELED) {
+        pull_refused_forget(b);
     }
     bin_start(b);
     peer_free_when_idle(b->peer);
@@ -287,11 +294,15 @@ void bin_load(struct puller_bin *b)
     state_get(b->peer->puller->options.state, &b->get);
 }
 
-void bin_reopen(struct puller_bin *b, uint64_t from, uint64_t to)
+void bin_reopen(struct puller_bin *b, uint64_t from, uint64_t to, bool at_once)
 {
     b->top = MAX(b->top, to);
-    b->history.fails = 0; /* what was no good may be now */
-    timer_set(&b->history.timer, 0);
+    if (at_once) { /* what was no good may be now */
+        b->history.fails = 0;
+        timer_set(&b->history.timer, 0);
+    } else if (!b->peer->gone && !timer_is_set(&b->history.timer)) {
+        backoff_set(b->peer->puller, &b->history, ERR_PROTOCOL);
+    }
     pull_intervals_remove(&b->done, from, to);
     bin_record(b);
     bin_start(b);

@@ -61,12 +61,18 @@ struct puller_peer {
     struct deferred later;                 /* frees it */
 };
 
-struct pull_refused { /* an entry of the ring */
+enum pull_refused_state {
+    REFUSED_NONE,    /* a free entry */
+    REFUSED_WAITING, /* to be asked for again when it is due */
+    REFUSED_ASKED,   /* not done any more: here for its tries */
+    REFUSED_GIVEN_UP /* until the batches are read again, or a restart */
+};
+
+struct pull_refused { /* a page in which chunks were refused, or several and what is between them */
     uint8_t overlay[OVERLAY_BYTES], bin;
-    uint8_t tries;
-    bool waiting; /* to be asked for again */
-    enum pullsync_refusal why;
-    uint64_t from, to; /* the page it was offered in */
+    uint8_t tries, state; /* enum pull_refused_state */
+    bool unknown_batch;   /* one of the reasons */
+    uint64_t from, to;
     uint64_t due_ms;
 };
 
@@ -83,8 +89,9 @@ struct puller {
     struct timer recheck;
     const struct batches *batches_seen; /* compared, never looked into */
     struct puller_status totals;        /* what is counted since the start */
-    struct pull_refused *refused;       /* owned ring */
-    uint32_t refused_next, refused_count;
+    struct pull_refused *refused;       /* owned, LIMIT_PULLSYNC_REFUSED */
+    uint32_t refused_count;             /* of them were in use */
+    uint32_t refused_next;              /* dropped next, when no two can be joined */
     void (*done)(void *ctx);
     void *done_ctx;
     struct deferred done_later;
@@ -106,11 +113,20 @@ void bin_cancel(struct puller_bin *b);
 bool bin_idle(const struct puller_bin *b);
 void bin_free(struct puller_bin *b); /* idle */
 void bin_forget_stale(struct puller_bin *b);
-void bin_reopen(struct puller_bin *b, uint64_t from, uint64_t to);
+/* They are not done any more. at_once: there is a reason to think better of the peer. */
+void bin_reopen(struct puller_bin *b, uint64_t from, uint64_t to, bool at_once);
 uint64_t bin_missing(const struct puller_bin *b);
 
 /* pull_refused.c */
-void pull_refused_add(struct pull_run *run, enum pullsync_refusal why);
+/* A page is through and counts as done. */
+void pull_refused_page(struct puller_bin *b, uint64_t from, uint64_t to,
+                       const struct pullsync_counts *c);
 void pull_refused_retry(struct puller *p, bool batches);
+/* v, what is done of b, is about to be recorded: over a restart pages that are remembered are not
+ * done. As long as they are remembered they are: what was recorded was read. */
+void pull_refused_leave_out(const struct puller_bin *b, struct pull_intervals *v);
+void pull_refused_put_back(struct puller_bin *b);
+void pull_refused_forget(const struct puller_bin *b); /* the BinIDs are asked for anyway */
+uint32_t pull_refused_count(const struct puller *p);
 
 #endif

@@ -70,8 +70,7 @@ void puller_status(const struct puller *p, struct puller_status *out)
     bool busy = false;
     *out = p->totals;
     out->radius = p->raises.radius;
-    for (uint32_t i = 0; i < p->refused_count; i++)
-        out->remembered += p->refused[i].waiting;
+    out->remembered = pull_refused_count(p);
     list_each (at, &p->peers) {
         const struct puller_peer *peer = container_of(at, struct puller_peer, link);
         if (peer->gone)

@@ -49,9 +49,6 @@ struct pullsync_env { /* of all sessions of one puller */
     bool accept_all_stamps;
     uint8_t (*radius)(struct pullsync_client *c); /* chunks farther from us are not wanted */
     void (*offered)(struct pullsync_client *c);   /* topmost is known; may be NULL */
-    /* A chunk this node may want again, from this peer or another one. */
-    void (*refused)(struct pullsync_client *c, const struct chunk_id *id,
-                    enum pullsync_refusal why);
     void *ctx;
     struct inflight inflight;
     struct pull_rate rate;

@@ -86,12 +86,10 @@ uint8_t *fetch_room(struct pullsync_client *c)
     return c->page_->raw + (size_t)c->page_->received * PULLSYNC_DELIVERY_BYTES_MAX;
 }
 
-static void refuse(struct pullsync_client *c, uint32_t i, enum pullsync_refusal why)
+static void refuse(struct pullsync_client *c, enum pullsync_refusal why)
 {
     c->counts.refused[why]++;
     metric_add_by(METRIC_pullsync_refused_total, why, 1);
-    if (c->env->refused && i < c->offer_->offer.count)
-        c->env->refused(c, &c->offer_->ids[i], why);
 }
 
 /* --- receiving ------------------------------------------------------------------------------- */
@@ -137,7 +135,7 @@ static void take(struct pullsync_client *c, const struct pullsync_delivery *d)
     uint32_t i = match(o, d);
     p->taken++;
     if (i == UINT32_MAX) {
-        refuse(c, UINT32_MAX, PULLSYNC_UNASKED);
+        refuse(c, PULLSYNC_UNASKED);
         return;
     }
     pullsync_bit_set(o->got, i);
@@ -173,7 +171,7 @@ static enum step received(struct pullsync_client *c, struct error *err)
     metric_add(METRIC_pullsync_delivered_total, p->received);
     for (uint32_t i = 0; !c->failed_.code && i < o->offer.count; i++)
         if (pullsync_bit(o->want, i) && !pullsync_bit(o->got, i))
-            refuse(c, i, PULLSYNC_MISSING);
+            refuse(c, PULLSYNC_MISSING);
     if (p->received == 0)
         return fetch_stored(c, NULL, err);
     p->batches = batches_use(env->batches(env->ctx));
@@ -222,7 +220,7 @@ static void on_put(struct reserve_put *put, const struct error *err)
             c->counts.stored++;
             break;
         case RESERVE_OLDER:
-            refuse(c, UINT32_MAX, PULLSYNC_OLDER);
+            refuse(c, PULLSYNC_OLDER);
             break;
         case RESERVE_FAILED:
             error_set(&lost, err ? err->code : ERR_IO, "storing: %s",
@@ -247,9 +245,9 @@ enum step fetch_validated(struct pullsync_client *c, const struct event *ev UNUS
         const struct validate_item *item = &p->items[i];
         const struct chunk_id *id = &o->ids[p->offered[i]];
         if (item->code) {
-            refuse(c, p->offered[i], refusal_of(item->code));
+            refuse(c, refusal_of(item->code));
         } else if (memcmp(item->hash, id->stamp_hash, sizeof(item->hash))) {
-            refuse(c, p->offered[i], PULLSYNC_OTHER_STAMP);
+            refuse(c, PULLSYNC_OTHER_STAMP);
         } else {
             p->puts[n++] = (struct reserve_item){
                 .id = *id, .data = item->data, .stamp = item->raw.data, .kind = item->kind

@@ -17,7 +17,7 @@ static struct batches *batches;
 static bool stopped, resets; /* resets: the peer resets every page */
 static uint32_t opened;
 static const uint8_t overlay[OVERLAY_BYTES] = { 0x80 };
-static const struct peer_id peers[2] = { { 1, { 1 } }, { 1, { 2 } } };
+static const struct peer_id peers[3] = { { 1, { 1 } }, { 1, { 2 } }, { 1, { 3 } } };
 
 static void on_done(void *ctx UNUSED)
 {
@@ -296,6 +296,163 @@ TEST(refused_chunks_are_asked_for_again_a_few_times)
     bed_turn(&bed, (uint64_t)LIMIT_PULLSYNC_REFUSED_MS * 20);
     check(look().refused[PULLSYNC_UNKNOWN_BATCH] == 5 * (1 + LIMIT_PULLSYNC_REFUSED_TRIES),
           "later, and not for ever");
+    end();
+}
+
+static void begin_again(void)
+{
+    puller_finish();
+    puller_begin();
+    up(0);
+    bed_turn(&bed, 4000);
+}
+
+/* A page of refused chunks counts as done, and is no hole in what a later start takes for done. */
+TEST(refused_chunks_are_asked_for_again_after_a_restart)
+{
+    for (uint32_t given_up = 0; given_up < 2; given_up++) {
+        make();
+        bed_put(&bed, 0, 0, 0, 300);
+        up(0);
+        bed_turn(&bed, 4000);
+        batches = NULL;
+        bed_put(&bed, 0, 0, 300, 30);
+        bed_put(&bed, 0, 1, 0, 7);
+        bed_turn(&bed, 20000);
+        if (given_up)
+            bed_turn(&bed, (uint64_t)LIMIT_PULLSYNC_REFUSED_MS * 20);
+        check(look().remembered >= 2 && look().synced && bed_count(&bed, 1) == 300, "refused");
+        begin_again();
+        check(look().offered == 37 && look().remembered >= 2, "offered again, nothing else is");
+        bed_turn(&bed, LIMIT_PULLSYNC_REFUSED_MS / 2);
+        check(look().offered == 37, "once");
+        batches = bed.batches; /* the operator adds the batch, and starts anew */
+        begin_again();
+        check(bed_contains(&bed, 1, 0) && bed_count(&bed, 1) == 337, "now all of them came");
+        check(look().offered == 37 && look().remembered == 0 && look().synced, "nothing is left");
+        begin_again();
+        check(look().offered == 0 && look().synced, "and that is recorded");
+        end();
+    }
+}
+
+TEST(who_goes_and_comes_is_not_asked_more_often_for_what_was_refused)
+{
+    make();
+    bed_put(&bed, 0, 0, 0, 30);
+    batches = NULL;
+    up(0);
+    for (uint32_t i = 0; i < 30; i++) {
+        bed_turn(&bed, LIMIT_PULLSYNC_REFUSED_MS / 40);
+        puller_peer_down(puller, &peers[0]);
+        bed_turn(&bed, 100);
+        up(0);
+    }
+    bed_turn(&bed, 1000);
+    check(look().offered == 30 && look().synced && look().remembered == 1, "it is not due");
+    puller_peer_down(puller, &peers[0]);
+    bed_turn(&bed, 100);
+    bed.w[0].reserve->epoch += 2;
+    resets = true;
+    up(0);
+    bed_turn(&bed, 1000);
+    check(look().missing == 30 && look().remembered == 0, "BinIDs of another epoch say nothing");
+    resets = false;
+    bed_turn(&bed, LIMIT_PULLSYNC_BACKOFF_MS_MAX);
+    check(look().offered == 60 && look().remembered == 1, "they are asked for");
+    resets = true;
+    bed.w[1].reserve->capacity.radius = 3;
+    bed_turn(&bed, LIMIT_PULLSYNC_RECHECK_MS + 1000);
+    bed.w[1].reserve->capacity.radius = 0;
+    bed_turn(&bed, LIMIT_PULLSYNC_RECHECK_MS + 1000);
+    check(look().missing == 30 && look().remembered == 0, "nor those before an eviction");
+    resets = false;
+    bed_turn(&bed, LIMIT_PULLSYNC_BACKOFF_MS_MAX);
+    check(look().offered == 90 && look().remembered == 1, "they are asked for too");
+    batches = bed.batches;
+    puller_peer_down(puller, &peers[0]);
+    bed_turn(&bed, 100);
+    puller_retry_refused(puller);
+    up(0);
+    bed_turn(&bed, LIMIT_PULLSYNC_RECHECK_MS + 4000);
+    check(bed_count(&bed, 1) == 30 && look().remembered == 0, "when it is back and due");
+    end();
+}
+
+/* All pages done of a bin that go on from what is done. */
+static void pages_through(struct puller_bin *b, uint32_t n, uint32_t bad_each)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct pullsync_counts c = { .offered = 10 };
+        uint64_t from = pull_intervals_next(&b->done, 1);
+        c.refused[PULLSYNC_BAD_PROOF] = i % bad_each == 0;
+        pull_intervals_add(&b->done, from, from + 9);
+        pull_refused_page(b, from, from + 9, &c);
+    }
+}
+
+/* However many there are: each page is either not done or left out of what is recorded. */
+static void check_left_out(const struct puller_bin *b, uint32_t n, uint32_t bad_each)
+{
+    struct pull_intervals v = b->done;
+    pull_refused_leave_out(b, &v);
+    for (uint32_t i = 0; i < n; i += bad_each)
+        for (uint64_t id = 10 * i + 1; id <= 10 * i + 10; id++)
+            check(pull_intervals_next(&v, id) == id, "no page with refused chunks is done");
+}
+
+TEST(more_refused_pages_than_can_be_remembered_are_not_forgotten)
+{
+    enum { PAGES = 3 * LIMIT_PULLSYNC_REFUSED };
+    make();
+    for (uint32_t i = 0; i < 4; i++)
+        bed.w[0].reserve->counters.last[i] = 10 * PAGES;
+    resets = true;
+    up(0);
+    bed_turn(&bed, 1000);
+    struct puller_peer *peer = container_of(puller->peers.next, struct puller_peer, link);
+    struct puller_bin **bins = peer->bins;
+    pages_through(bins[1], 3, 1);
+    pages_through(bins[0], PAGES, 2);
+    check(look().remembered == LIMIT_PULLSYNC_REFUSED, "the memory is full");
+    check_left_out(bins[0], PAGES, 2);
+    check_left_out(bins[1], 3, 1);
+    check(bin_missing(bins[0]) == 0, "as pages were joined all of it is done");
+    pages_through(bins[2], PAGES, 2); /* another bin makes room, as long as it has any */
+    check_left_out(bins[0], PAGES, 2);
+    check_left_out(bins[2], PAGES, 2);
+    uint32_t held = look().remembered;
+    check(held <= LIMIT_PULLSYNC_REFUSED && held > LIMIT_PULLSYNC_REFUSED / 2, "bounded");
+    bed_turn(&bed, (uint64_t)LIMIT_PULLSYNC_REFUSED_MS + LIMIT_PULLSYNC_RECHECK_MS);
+    check(bin_missing(bins[0]) > 0 && bin_missing(bins[2]) > 0, "and asked for when it is due");
+    end();
+}
+
+TEST(refused_pages_that_cannot_be_joined_are_not_done)
+{
+    make();
+    for (uint32_t i = 0; i < RESERVE_BINS; i++)
+        bed.w[0].reserve->counters.last[i] = 1000;
+    resets = true;
+    struct puller_peer *them[ARRAY_SIZE(peers)];
+    for (uint32_t i = 0; i < ARRAY_SIZE(peers); i++) {
+        up(i);
+        them[i] = container_of(puller->peers.prev, struct puller_peer, link);
+    }
+    bed_turn(&bed, 1000);
+    struct puller_bin *first = them[0]->bins[0];
+    struct pullsync_counts c = { .refused[PULLSYNC_MISSING] = 1 };
+    for (uint32_t i = 0; i <= LIMIT_PULLSYNC_REFUSED; i++) {
+        struct puller_bin *b = them[i % ARRAY_SIZE(peers)]->bins[i / 3 % RESERVE_BINS];
+        uint64_t id = 1 + 2 * (i / 3 / RESERVE_BINS); /* every second: nothing between is done */
+        check(pull_intervals_next(&first->done, 1) == (i ? 2 : 1), "they are remembered");
+        timer_set(&first->history.timer, 0);
+        pull_intervals_add(&b->done, id, id);
+        pull_refused_page(b, id, id, &c);
+    }
+    check(look().remembered == LIMIT_PULLSYNC_REFUSED, "one had to go");
+    check(pull_intervals_next(&first->done, 1) == 1, "and is asked for");
+    check(timer_is_set(&first->history.timer), "not at once");
     end();
 }
 
