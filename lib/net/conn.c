@@ -68,12 +68,14 @@ static void partial_free(struct conn *c)
     c->partial_have_ = c->partial_room_ = 0;
 }
 
-/* How an upgrade ended: METRIC_LABELS_p2p_stage; the last value is its good end. */
-static void upgrade_count(const struct conn *c)
+/* Where an upgrade ended: METRIC_LABELS_p2p_stage; the last value is its good end. And why. */
+static void upgrade_count(const struct conn *c, enum err code)
 {
     static_assert(METRIC_LABELS_p2p_stage == (int)CONN_CLOSED,
                   "a label per state, and done for OPEN");
     metric_add_by(METRIC_p2p_handshakes_total, (unsigned)c->state, 1);
+    if (code)
+        metric_add_by(METRIC_p2p_handshakes_failed_total, code, 1);
 }
 
 static void upgrade_free(struct conn *c)
@@ -97,7 +99,7 @@ void conn_close(struct conn *c, enum err code, const char *why)
     if (was_open)
         metric_add_by(METRIC_p2p_closed_total, code, 1);
     else if (c->admitted_)
-        upgrade_count(c);
+        upgrade_count(c, code);
     c->state = CONN_CLOSED;
     upgrade_free(c);
     if (was_open)
@@ -277,7 +279,7 @@ static void conn_open(struct conn *c)
         return;
     }
     c->state = CONN_OPEN;
-    upgrade_count(c);
+    upgrade_count(c, ERR_OK);
     c->used_ms = loop_now_ms(h->loop);
     c->told_version = h->version; /* identify asks for the newest, whenever that is */
     c->opened_ms = loop_now_ms(h->loop);

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "core/loop.h"
+#include "core/metrics.h"
 #include "net/host.h"
 #include "net/host_state.h"
 #include "net/ping.h"
@@ -292,7 +293,12 @@ TEST(dials_that_fail)
     bed_make(&b, "/ip4/127.0.0.1/tcp/0");
     struct peer_id wrong = b.ids[0].id;
     wrong.bytes[20] ^= 1;
+    int64_t noise = metric_get_by(METRIC_p2p_handshakes_total, CONN_NOISE);
+    int64_t failed = metric_get_by(METRIC_p2p_handshakes_failed_total, ERR_BAD_PROOF);
     check(dial(&b, &wrong, &d) == ERR_BAD_PROOF && strstr(d.text, "expected peer"), d.text);
+    check(metric_get_by(METRIC_p2p_handshakes_total, CONN_NOISE) > noise, "counted by where");
+    check(metric_get_by(METRIC_p2p_handshakes_failed_total, ERR_BAD_PROOF) == failed + 1,
+          "and why");
     check(dial(&b, NULL, &d) == ERR_OK && peer_id_equal(&d.req.peer, &b.ids[1].id),
           "whoever it is");
     struct opened o;
