@@ -4,6 +4,13 @@
 #include <string.h>
 #include <unistd.h>
 
+const struct cli_command cli_commands[] = {
+#define COMMAND(id, name, arguments, sentence) { name, arguments, sentence, cmd_##id },
+#include "commands.def"
+#undef COMMAND
+};
+const uint32_t cli_commands_count = ARRAY_SIZE(cli_commands);
+
 static bool colours(FILE *f)
 {
     const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
@@ -99,7 +106,7 @@ static void print_options(struct config *c, bool all)
            all ? "\n" : "");
 }
 
-static void print_help(struct cli *cli, struct config *c, const struct config_args *args)
+static void print_help(const struct cli *cli, struct config *c, const struct config_args *args)
 {
     const struct cli_command *command = cli->command;
     printf("%slarder %s%s [flags]%s%s\n", cli_bold(stdout), command->name, cli_plain(stdout),
@@ -130,7 +137,7 @@ bool cli_read(struct cli *cli, struct config *c, struct config_args *args,
     bool good = config_load(c, args, report);
     assert(good || report->errors > 0);
     if (args->help) {
-        print_help(cli, c, args);
+        (cli->help ? cli->help : print_help)(cli, c, args);
         cli->exit_code = 0;
     }
     return !args->help;

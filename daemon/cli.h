@@ -10,11 +10,15 @@
 
 #include "core/config.h"
 
+struct cli;
+typedef void cli_help_fn(const struct cli *cli, struct config *c, const struct config_args *args);
+
 struct cli {
     const struct cli_command *command;
     char **argv; /* what follows the command's name */
     char **envp;
-    int exit_code; /* when cli_load says that there is nothing to do */
+    int exit_code;     /* when cli_load says that there is nothing to do */
+    cli_help_fn *help; /* what --help does; NULL: it prints for people */
 };
 
 struct cli_command {

@@ -44,23 +44,74 @@ static void print_config(const struct option_target *t)
 }
 
 /* Dashes that are typed, and a dot or quote that would begin a request. */
-static void print_roff(const char *text)
+static void put_roff(const char *text)
 {
     if (*text == '.' || *text == '\'')
         printf("\\&");
     for (; *text; text++)
         printf(*text == '-' ? "\\-" : *text == '\\' ? "\\e" : "%c", *text);
+}
+
+static void print_roff(const char *text)
+{
+    put_roff(text);
     printf("\n");
+}
+
+/* In the place of --help: the flags of a command's own, below it. */
+static void print_man_flags(const struct cli *cli UNUSED, struct config *c UNUSED,
+                            const struct config_args *args)
+{
+    print_roff(args->all_options ? "Takes every option below as a flag."
+                                 : "Takes --config and --data-dir, which say what node is meant.");
+    printf(".RS\n");
+    for (const struct config_flag *f = args->flags; f && f->name; f++) {
+        bool letter = !f->name[1];
+        printf(".TP\n.B ");
+        put_roff(letter ? "-" : "--");
+        put_roff(f->name);
+        if (f->argument)
+            printf(letter ? " %s" : "=%s", f->argument);
+        printf("\n");
+        print_roff(f->sentence);
+    }
+    printf(".RE\n");
+}
+
+static void print_man_command(const struct cli_command *command)
+{
+    static char flag[] = "--help", *argv[] = { flag, NULL }, *envp[] = { NULL };
+    struct cli cli = { .command = command, .argv = argv, .envp = envp, .help = print_man_flags };
+    printf(".TP\n.B larder ");
+    put_roff(command->name);
+    put_roff(" ");
+    print_roff(command->arguments);
+    print_roff(command->sentence);
+    if (command->run == cmd_help || command->run == cmd_version)
+        return; /* they take no flags */
+    int exit_code = command->run(&cli);
+    assert(exit_code == 0);
 }
 
 static void print_man_commands(void)
 {
     printf(".SH COMMANDS\n");
-#define COMMAND(id, name, arguments, sentence)                                                     \
-    printf(".TP\n.B larder %s %s\n", name, arguments);                                             \
+    print_roff("Each takes --help. --config=FILE is the configuration, when it is not "
+               "/etc/larder/larder.yaml.");
+    for (uint32_t i = 0; i < cli_commands_count; i++)
+        print_man_command(&cli_commands[i]);
+}
+
+static void print_man_http(void)
+{
+    printf(".SH HTTP\n");
+    print_roff("At http-addr. GET, and HEAD, are for whoever reaches it. A POST comes from this "
+               "machine, to an address of loopback and from no web page, or has the token of "
+               "http-token-file in its header: Authorization: Bearer TOKEN.");
+#define ROUTE(name, method, path, sentence)                                                        \
+    printf(".TP\n.B %s %s\n", method, path);                                                       \
     print_roff(sentence);
-#include "commands.def"
-#undef COMMAND
+#include "tables/routes.def"
 }
 
 static void print_man_options(const struct option_target *t)
@@ -114,6 +165,7 @@ static void print_man(const struct option_target *t)
     print_man_commands();
     print_man_options(t);
     print_man_batches();
+    print_man_http();
     printf(".SH SIGNALS\n");
     print_roff(
         "SIGHUP reads the configuration anew: any error keeps the old one. SIGTERM and SIGINT "

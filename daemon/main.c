@@ -3,13 +3,6 @@
 
 #include "cli.h"
 
-const struct cli_command cli_commands[] = {
-#define COMMAND(id, name, arguments, sentence) { name, arguments, sentence, cmd_##id },
-#include "commands.def"
-#undef COMMAND
-};
-const uint32_t cli_commands_count = ARRAY_SIZE(cli_commands);
-
 static const struct cli_command *find_command(const char *name)
 {
     if (!strcmp(name, "--help") || !strcmp(name, "-h"))

@@ -1,7 +1,8 @@
 # What is derived from the rows for people: the sample configuration, which is checked in so that a
 # change of a row is reviewed in it, and the man page.
 
-GEN_OBJS := $(call objs_of,daemon/gen.c daemon/cli.c)
+# The commands are linked in for the flags they take.
+GEN_OBJS := $(BUILD)/obj/daemon/gen.o $(filter-out %/main.o,$(DAEMON_OBJS))
 
 $(BUILD)/larder-gen: $(GEN_OBJS) $(BUILD)/liblarder.a
 	$(if $(Q),@echo "LINK  $@")

@@ -49,7 +49,7 @@ static void metrics_end(void *ctx)
     mem_free(m->mem, m);
 }
 
-static void get_metrics(struct scrape *s, struct http_request *req)
+static void answer_metrics(struct scrape *s, struct http_request *req)
 {
     struct metrics_source *m = mem_zalloc(s->mem, sizeof(*m));
     m->mem = s->mem;
@@ -59,19 +59,19 @@ static void get_metrics(struct scrape *s, struct http_request *req)
 }
 
 /* The loop turns, or nobody would answer. */
-static void get_healthz(struct scrape *s UNUSED, struct http_request *req)
+static void answer_healthz(struct scrape *s UNUSED, struct http_request *req)
 {
     answer(req, 200, "ok\n");
 }
 
-static void get_readyz(struct scrape *s, struct http_request *req)
+static void answer_readyz(struct scrape *s, struct http_request *req)
 {
     char text[LIMIT_READYZ_BYTES];
     enum readiness r = status_readiness(node_status(s->node), text, sizeof(text));
     answer(req, r == READINESS_WAITING ? 503 : 200, text);
 }
 
-static void get_status(struct scrape *s, struct http_request *req)
+static void answer_status(struct scrape *s, struct http_request *req)
 {
     struct error err = { ERR_OK, "" };
     size_t used = 0;
@@ -85,7 +85,7 @@ static void get_status(struct scrape *s, struct http_request *req)
     mem_free(s->mem, buf);
 }
 
-static void get_peers(struct scrape *s, struct http_request *req)
+static void answer_peers(struct scrape *s, struct http_request *req)
 {
     struct error err = { ERR_OK, "" };
     struct admin_text *t = mem_try_alloc(s->mem, sizeof(*t) + LIMIT_PEERS_TEXT_BYTES);
@@ -102,7 +102,7 @@ static void get_peers(struct scrape *s, struct http_request *req)
     mem_free(s->mem, t);
 }
 
-static void post_reload(struct scrape *s, struct http_request *req)
+static void answer_reload(struct scrape *s, struct http_request *req)
 {
     reload_start(s->node);
     answer(req, 202, "The configuration is being read again; the log says what came of it.\n");
@@ -112,10 +112,14 @@ static const struct route {
     const char *method, *path;
     void (*run)(struct scrape *s, struct http_request *req);
 } routes[] = {
-    { "GET", "/metrics", get_metrics },    { "GET", "/healthz", get_healthz },
-    { "GET", "/readyz", get_readyz },      { "GET", "/api/v1/status", get_status },
-    { "GET", "/api/v1/peers", get_peers }, { "POST", "/api/v1/reload", post_reload },
+#define ROUTE(name, method, path, sentence) { method, path, answer_##name },
+#include "tables/routes.def"
 };
+
+static const char no_route[] = "There is\n"
+#define ROUTE(name, method, path, sentence) method " " path "\n"
+#include "tables/routes.def"
+    ;
 
 /* ---- who may ask ---- */
 
@@ -163,8 +167,7 @@ static void handle(void *ctx, struct http_request *req)
         other = r;
     }
     if (!other) {
-        answer(req, 404,
-               "There is /metrics, /healthz, /readyz, /api/v1/status and /api/v1/peers.\n");
+        answer(req, 404, no_route);
         return;
     }
     http_answer_header(req, "Allow", !strcmp(other->method, "GET") ? "GET, HEAD" : other->method);

@@ -99,7 +99,8 @@ def answers(node):
        document["disk"]["size_bytes"] > 0 and document["stores"] and document["loop"] and
        abs(document["clock"]["unix_time"] - time.time()) < 5, "/api/v1/status")
     ok(node.ask("HEAD", "/metrics")[:2] == (200, ""), "HEAD has no body")
-    ok(node.ask("GET", "/nowhere")[0] == 404, "what is not there")
+    status, body, _ = node.ask("GET", "/nowhere")
+    ok(status == 404 and "GET /metrics\n" in body and "POST /api/v1/reload\n" in body, "what is not there, and what is")
     status, _, r = node.ask("POST", "/metrics")
     ok(status == 405 and r.getheader("Allow") == "GET, HEAD", "another method")
     out = subprocess.run([LARDER, "status", "--data-dir=" + node.dir], text=True,
