@@ -53,17 +53,28 @@ static enum err collect(struct backup_bodies *b, struct ldb *db, const struct ld
     return rc;
 }
 
+/* A copy that lacks a body would claim to have it. */
+static enum err read_slot(struct backup_bodies *b, struct slab_ref ref, struct error *err)
+{
+    struct slab_record rec;
+    struct error why = { ERR_OK, "" };
+    enum err rc = slab_files_read(&b->files, ref, b->slot, &rec, &why);
+    if (rc == ERR_CORRUPT)
+        return error_set(err, rc, "%s: 'larder reserve verify --repair' has to come first",
+                         why.text);
+    return rc ? error_set(err, rc, "%s", why.text) : ERR_OK;
+}
+
 enum err backup_bodies_slice(struct backup_bodies *b, struct ldb *db, const struct ldb_view *view,
                              struct backup_file *out, struct error *err)
 {
     enum err rc = collect(b, db, view, err);
     qsort(b->refs, b->count, sizeof(b->refs[0]), compare_refs);
     for (uint32_t i = 0; !rc && i < b->count; i++) {
-        struct slab_record rec;
         uint8_t key[8];
         be32_encode(key, b->refs[i].slab);
         be32_encode(key + 4, b->refs[i].slot);
-        rc = slab_files_read(&b->files, b->refs[i], b->slot, &rec, err);
+        rc = read_slot(b, b->refs[i], err);
         rc = rc ? rc
                 : backup_file_put(out, bytes_of(key, sizeof(key)),
                                   bytes_of(b->slot, sizeof(b->slot)), err);

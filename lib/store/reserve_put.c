@@ -1,6 +1,7 @@
 /* Group commit: puts wait up to LIMIT_RESERVE_GROUP_MS for company, then one write job stores all
  * of them. What comes in meanwhile is the next group. */
 #include "base/mem.h"
+#include "core/log.h"
 #include "store/reserve_state.h"
 
 static enum err group_run(struct store_job *job, struct ldb *db, struct error *err);
@@ -31,12 +32,15 @@ void reserve_put(struct reserve *r, struct reserve_put *req)
     assert(r->phase == RESERVE_OPEN && req->cb);
     assert(req->count > 0 && req->count <= LIMIT_RESERVE_PAGE_CHUNKS);
     r->requests++;
+    error_clear(&req->own_);
     for (uint32_t i = 0; i < req->count; i++) {
         struct reserve_item *item = &req->items[i];
         assert(item->data.size <= SLAB_DATA_BYTES_MAX);
         item->outcome = RESERVE_FAILED;
+        item->code = ERR_OK;
         item->bin_ = (uint8_t)overlay_proximity(r->overlay, item->id.address);
         item->committed_ = item->slot_used_ = item->replaces_ = item->frees_replaced_ = false;
+        item->mends_ = item->loses_ = false;
         item->freed_count_ = 0;
         item->slot_ = item->adopt ? item->adopt_slot : no_slot;
     }
@@ -94,6 +98,26 @@ static void mark_committed(struct reserve *r)
     }
 }
 
+/* Worker. What concerns the item alone is its own error. */
+static enum err put_item(struct reserve *r, struct reserve_put *req, struct reserve_item *item,
+                         struct error *err)
+{
+    struct error own = { ERR_OK, "" };
+    enum err rc = ERR_OK;
+    if (txn_is_full(r->txn)) {
+        rc = txn_commit(r->txn, err);
+        if (!rc)
+            mark_committed(r);
+    }
+    if (item->slot_.slab == UINT32_MAX)
+        rc = error_set(err, ERR_BUDGET, "no slot for a chunk is to be had");
+    rc = rc ? rc : txn_put(r->txn, item, &own, err);
+    item->code = own.code;
+    if (own.code && !req->own_.code)
+        req->own_ = own;
+    return rc;
+}
+
 /* Worker. The group's requests, the txn and the files are its own; counters are read. */
 static enum err group_run(struct store_job *job, struct ldb *db, struct error *err)
 {
@@ -104,15 +128,7 @@ static enum err group_run(struct store_job *job, struct ldb *db, struct error *e
     for (struct list *at = r->group.next; at != &r->group; at = at->next) {
         struct reserve_put *req = container_of(at, struct reserve_put, link_);
         for (uint32_t i = 0; i < req->count; i++) {
-            enum err rc = ERR_OK;
-            if (txn_is_full(r->txn)) {
-                rc = txn_commit(r->txn, err);
-                if (!rc)
-                    mark_committed(r);
-            }
-            if (nth(req, i)->slot_.slab == UINT32_MAX)
-                rc = error_set(err, ERR_BUDGET, "no slot for a chunk is to be had");
-            rc = rc ? rc : txn_put(r->txn, nth(req, i), err);
+            enum err rc = put_item(r, req, nth(req, i), err);
             if (rc)
                 return rc;
         }
@@ -136,6 +152,19 @@ static void doubt_item(struct reserve *r, const struct reserve_item *item)
         slab_map_untake(r->map, item->slot_);
 }
 
+/* The slot that it left was damaged. */
+static void settle_mended(struct reserve *r, const struct reserve_item *item)
+{
+    const struct slab_ref *ref = &item->freed_[item->freed_count_ - 1];
+    log_warning("slot %u of slab %u was damaged: its chunk is replaced by what came with another "
+                "stamp%s",
+                ref->slot, ref->slab, item->loses_ ? ", and the stamp that lay there is lost" : "");
+    if (!item->loses_)
+        return;
+    reserve_cache_remove(r, &item->lost_);
+    reserve_evict_replaced(r, &item->lost_);
+}
+
 /* The loop's part of one item, in the order of the puts. */
 static void settle_item(struct reserve *r, struct reserve_item *item, bool commit_failed,
                         uint32_t *bins)
@@ -155,6 +184,8 @@ static void settle_item(struct reserve *r, struct reserve_item *item, bool commi
         reserve_cache_remove(r, &item->replaced_);
         reserve_evict_replaced(r, &item->replaced_);
     }
+    if (item->mends_)
+        settle_mended(r, item);
     reserve_cache_add(r, &item->id);
     if (!item->slot_used_)
         slab_map_untake(r->map, item->slot_);
@@ -207,7 +238,10 @@ static void group_done(struct store_job *job, const struct error *err)
         struct reserve_put *req = container_of(list_first(&group), struct reserve_put, link_);
         list_remove(&req->link_);
         r->requests--;
-        req->cb(req, err);
+        if (req->own_.code)
+            log_warning("a chunk was not stored: %s: 'larder reserve verify --repair' may help",
+                        req->own_.text);
+        req->cb(req, err ? err : req->own_.code ? &req->own_ : NULL);
     }
     err_ignore(txn_reach(r->txn, TXN_ANSWERED, NULL));
     wake(r, bins);

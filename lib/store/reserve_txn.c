@@ -110,60 +110,92 @@ static enum err drop(struct reserve_txn *t, struct reserve_key key, struct error
 }
 
 /* ERR_NOT_FOUND is an answer. */
+static enum err read_record(struct reserve_txn *t, const struct reserve_key *key, struct writer *w,
+                            const char *what, struct error *err)
+{
+    enum err rc = look_up(t, key, w, err);
+    if (rc == ERR_TOO_LARGE) /* longer than any of its kind */
+        rc = error_set(err, ERR_CORRUPT, "a %s record is damaged", what);
+    return rc;
+}
+
 static enum err read_index(struct reserve_txn *t, const struct reserve_key *key,
                            struct reserve_slot_of_index *out, struct error *err)
 {
     uint8_t raw[S_VALUE_BYTES];
     struct writer w = writer_of(raw, sizeof(raw));
-    enum err rc = look_up(t, key, &w, err);
+    enum err rc = read_record(t, key, &w, "stamp index", err);
     if (rc)
         return rc;
     if (writer_used(&w) != S_VALUE_BYTES)
-        return error_set(err, ERR_CORRUPT, "a stamp index record has a wrong size");
+        return error_set(err, ERR_CORRUPT, "a stamp index record is damaged");
     s_value_decode(out, raw);
     return ERR_OK;
 }
 
-/* Into t->body. */
-static enum err read_body(struct reserve_txn *t, const uint8_t *address, struct error *err)
+static enum err read_body(struct reserve_txn *t, const uint8_t *address, struct reserve_body *out,
+                          struct error *err)
 {
     struct reserve_key key = key_chunk(address);
     struct writer w = writer_of(t->buf, sizeof(t->buf));
-    enum err rc = look_up(t, &key, &w, err);
-    if (!rc && !c_value_decode(&t->body, bytes_of(t->buf, writer_used(&w))))
+    enum err rc = read_record(t, &key, &w, "chunk", err);
+    if (!rc && !c_value_decode(out, bytes_of(t->buf, writer_used(&w))))
         rc = error_set(err, ERR_CORRUPT, "a chunk record is damaged");
     return rc;
 }
 
-static enum err write_body(struct reserve_txn *t, const uint8_t *address, struct error *err)
+static enum err write_body(struct reserve_txn *t, const uint8_t *address,
+                           const struct reserve_body *body, struct error *err)
 {
-    return put(t, key_chunk(address), c_value_encode(&t->body, t->buf), err);
+    return put(t, key_chunk(address), c_value_encode(body, t->buf), err);
 }
 
-/* The entry's records go; the body goes with its last stamp. */
-static enum err remove_entry(struct reserve_txn *t, const struct reserve_key *index,
-                             const struct reserve_slot_of_index *s, struct slab_ref *freed,
-                             bool *is_freed, struct error *err)
+/* An entry, by the record of its stamp index. */
+struct held_entry {
+    struct reserve_key index;
+    struct reserve_slot_of_index s;
+    uint32_t at; /* of its stamp in t->other */
+};
+
+/* Its chunk's record, into t->other. Nothing is staged: what is damaged or cannot be read concerns
+ * this entry alone. */
+static enum err find_entry(struct reserve_txn *t, struct held_entry *e, struct error *err)
 {
-    if (s->bin >= RESERVE_BINS)
-        return error_set(err, ERR_CORRUPT, "a stamp index record names bin %u", s->bin);
-    enum err rc = drop(t, *index, err);
-    rc = rc ? rc : drop(t, key_entry(s->bin, s->binid), err);
-    rc = rc ? rc : read_body(t, s->address, err);
+    if (e->s.bin >= RESERVE_BINS)
+        return error_set(err, ERR_CORRUPT, "a stamp index record names bin %u", e->s.bin);
+    enum err rc = read_body(t, e->s.address, &t->other, err);
     if (rc)
         return error_wrap(err, rc == ERR_NOT_FOUND ? ERR_CORRUPT : rc, "removing an entry");
-    uint32_t at = body_find(&t->body, index->bytes + 1, s->stamp_hash);
-    if (at == t->body.count)
+    e->at = body_find(&t->other, e->index.bytes + 1, e->s.stamp_hash);
+    if (e->at == t->other.count)
         return error_set(err, ERR_CORRUPT, "an entry's chunk does not know its stamp");
-    body_remove(&t->body, at);
-    *is_freed = t->body.count == 0;
-    *freed = t->body.ref;
-    rc = *is_freed ? drop(t, key_chunk(s->address), err) : write_body(t, s->address, err);
-    rc = rc ? rc : drop(t, key_stamp(s->address, s->stamp_hash), err);
-    t->bins_changed |= UINT32_C(1) << s->bin;
-    t->now.in_bin[s->bin]--;
+    return ERR_OK;
+}
+
+/* All but the record of its chunk. */
+static enum err drop_entry(struct reserve_txn *t, const struct held_entry *e, struct error *err)
+{
+    enum err rc = drop(t, e->index, err);
+    rc = rc ? rc : drop(t, key_entry(e->s.bin, e->s.binid), err);
+    rc = rc ? rc : drop(t, key_stamp(e->s.address, e->s.stamp_hash), err);
+    t->bins_changed |= UINT32_C(1) << e->s.bin;
+    t->now.in_bin[e->s.bin]--;
     t->now.count--;
     return rc;
+}
+
+/* The records go of an entry that was found; the body goes with its last stamp. */
+static enum err remove_entry(struct reserve_txn *t, const struct held_entry *e,
+                             struct slab_ref *freed, bool *is_freed, struct error *err)
+{
+    body_remove(&t->other, e->at);
+    *is_freed = t->other.count == 0;
+    *freed = t->other.ref;
+    enum err rc = drop_entry(t, e, err);
+    if (rc)
+        return rc;
+    return *is_freed ? drop(t, key_chunk(e->s.address), err)
+                     : write_body(t, e->s.address, &t->other, err);
 }
 
 static enum err write_slot(struct reserve_txn *t, struct reserve_item *item, struct error *err)
@@ -180,32 +212,127 @@ static enum err write_slot(struct reserve_txn *t, struct reserve_item *item, str
     return item->adopt ? ERR_OK : (enum err)slab_files_write(t->files, item->slot_, &rec, err);
 }
 
-/* A single-owner chunk is written anew, in a new slot, with the new stamp in it: the stamp that lay
- * in the old slot gets a record of its own. */
-static enum err replace_body(struct reserve_txn *t, struct reserve_item *item, struct error *err)
+/* What the put of one item meets. All of it is read before anything of the item is staged, so that
+ * what is damaged fails the item alone. */
+struct put_plan {
+    struct stamp stamp;
+    bool replaces, same;    /* an entry holds its stamp index; one of the same chunk */
+    struct held_entry held; /* that */
+    enum err body;          /* of the chunk: ERR_NOT_FOUND, or OK and it is in t->body */
+    bool rewrites, sound;   /* that body is a single-owner chunk's; its slot can be read */
+    struct slab_record old; /* so this is in it, in t->slot */
+    struct held_entry lost; /* else: of item->lost_ */
+};
+
+/* The slot of a body is damaged: the stamp without a record of its own lay there and nowhere else,
+ * so its entry is lost. */
+static enum err find_lost(struct reserve_txn *t, struct reserve_item *item, struct put_plan *plan,
+                          struct error *err)
 {
-    struct slab_record old;
-    uint8_t hash[STAMP_HASH_BYTES];
-    enum err rc = slab_files_flush(t->files, err); /* it may be of this very group */
-    rc = rc ? rc : slab_files_read(t->files, t->body.ref, t->slot, &old, err);
+    for (uint32_t i = 0; i < t->body.count; i++) {
+        const uint8_t *at = t->body.stamps + (size_t)i * C_STAMP_BYTES;
+        uint8_t stamp[STAMP_BYTES];
+        struct reserve_key key = key_stamp(item->id.address, at + 40);
+        if (plan->same && !memcmp(at + 40, plan->held.s.stamp_hash, STAMP_HASH_BYTES))
+            continue; /* this one goes anyway */
+        enum err rc = ldb_get_fixed(t->db, key_bytes(&key), stamp, sizeof(stamp), err);
+        if (rc && rc != ERR_NOT_FOUND)
+            return rc;
+        if (!rc)
+            continue;
+        if (item->loses_)
+            return error_set(err, ERR_CORRUPT, "two stamps of a chunk are lost");
+        plan->lost.index = key_index(at, at + 32);
+        rc = read_index(t, &plan->lost.index, &plan->lost.s, err);
+        if (rc && rc != ERR_NOT_FOUND)
+            return rc;
+        if (rc || memcmp(plan->lost.s.address, item->id.address, sizeof(item->id.address)) ||
+            memcmp(plan->lost.s.stamp_hash, at + 40, STAMP_HASH_BYTES) ||
+            plan->lost.s.bin >= RESERVE_BINS)
+            return error_set(err, ERR_CORRUPT, "a stamp's index does not know its chunk");
+        item->loses_ = true;
+        item->lost_ = item->id;
+        memcpy(item->lost_.batch, at, sizeof(item->lost_.batch));
+        memcpy(item->lost_.stamp_hash, at + 40, sizeof(item->lost_.stamp_hash));
+    }
+    return ERR_OK;
+}
+
+static enum err look_at_slot(struct reserve_txn *t, struct reserve_item *item,
+                             struct put_plan *plan, struct error *err)
+{
+    enum err rc = slab_files_read(t->files, t->body.ref, t->slot, &plan->old, err);
+    if (rc && rc != ERR_CORRUPT)
+        return rc;
+    plan->sound = !rc && !memcmp(plan->old.address, item->id.address, sizeof(item->id.address));
+    return plan->sound ? ERR_OK : find_lost(t, item, plan, err);
+}
+
+/* Sets the outcome; with RESERVE_STORED all is known that staging it takes, but for a slot. */
+static enum err look(struct reserve_txn *t, struct reserve_item *item, struct put_plan *plan,
+                     struct error *err)
+{
+    struct reserve_slot_of_index *s = &plan->held.s;
+    enum err rc = stamp_decode(&plan->stamp, bytes_of(item->stamp, STAMP_BYTES), err);
     if (rc)
         return rc;
-    if (item->adopt && old.seq > item->adopt_seq) /* that body is the newer one */
+    plan->held.index = key_index(item->id.batch, item->stamp + STAMP_BATCH_BYTES);
+    rc = read_index(t, &plan->held.index, s, err);
+    if (rc && rc != ERR_NOT_FOUND)
+        return rc;
+    plan->replaces = !rc;
+    plan->same = !rc && !memcmp(s->address, item->id.address, 32);
+    if (plan->same && !memcmp(s->stamp_hash, item->id.stamp_hash, 32)) {
+        item->outcome = RESERVE_PRESENT;
+        return ERR_OK;
+    }
+    if (plan->replaces && s->timestamp >= plan->stamp.timestamp) {
+        item->outcome = RESERVE_OLDER;
+        return ERR_OK;
+    }
+    rc = plan->body = read_body(t, item->id.address, &t->body, err);
+    if (rc && rc != ERR_NOT_FOUND)
+        return rc;
+    if (!rc && !plan->same && !LIMIT_CHECK(RESERVE_STAMPS, t->body.count + 1)) {
+        item->outcome = RESERVE_OLDER; /* it has as many stamps as one may have */
+        return ERR_OK;
+    }
+    rc = plan->replaces ? find_entry(t, &plan->held, err) : ERR_OK;
+    bool empties = plan->same && t->other.count == 1;
+    plan->rewrites = !plan->body && !empties && item->kind == CHUNK_SINGLE_OWNER;
+    item->outcome = rc ? RESERVE_FAILED : RESERVE_STORED;
+    return rc;
+}
+
+/* A single-owner chunk is written anew, in a new slot, with the new stamp in it: the stamp that lay
+ * in the old slot gets a record of its own. A slot that is damaged gives way to what has come. */
+static enum err replace_body(struct reserve_txn *t, struct reserve_item *item,
+                             const struct put_plan *plan, struct error *err)
+{
+    uint8_t hash[STAMP_HASH_BYTES];
+    enum err rc = ERR_OK;
+    if (plan->sound && item->adopt && plan->old.seq > item->adopt_seq) /* the newer body */
         return put(t, key_stamp(item->id.address, item->id.stamp_hash),
                    bytes_of(item->stamp, STAMP_BYTES), err);
-    stamp_hash(hash, old.stamp);
-    if (body_find_hash(&t->body, hash) < t->body.count)
-        rc = put(t, key_stamp(item->id.address, hash), bytes_of(old.stamp, STAMP_BYTES), err);
+    if (plan->sound) {
+        stamp_hash(hash, plan->old.stamp);
+        if (body_find_hash(&t->body, hash) < t->body.count)
+            rc = put(t, key_stamp(item->id.address, hash), bytes_of(plan->old.stamp, STAMP_BYTES),
+                     err);
+    } else if (item->loses_) {
+        body_remove(&t->body, body_find(&t->body, item->lost_.batch, item->lost_.stamp_hash));
+        rc = drop_entry(t, &plan->lost, err);
+    }
+    item->mends_ = !plan->sound;
     item->freed_[item->freed_count_++] = t->body.ref;
     return rc ? rc : write_slot(t, item, err);
 }
 
-/* body: ERR_NOT_FOUND, or OK and it is in t->body. */
 static enum err add_entry(struct reserve_txn *t, struct reserve_item *item,
-                          const struct stamp *stamp, enum err body, struct error *err)
+                          const struct put_plan *plan, struct error *err)
 {
     uint8_t s_raw[S_VALUE_BYTES], b_raw[B_VALUE_BYTES];
-    struct reserve_slot_of_index s = { .timestamp = stamp->timestamp, .bin = item->bin_ };
+    struct reserve_slot_of_index s = { .timestamp = plan->stamp.timestamp, .bin = item->bin_ };
     const uint8_t *index = item->stamp + STAMP_BATCH_BYTES;
     item->binid_ = s.binid = ++t->now.last[item->bin_];
     t->now.in_bin[item->bin_]++;
@@ -214,11 +341,11 @@ static enum err add_entry(struct reserve_txn *t, struct reserve_item *item,
     memcpy(s.address, item->id.address, sizeof(s.address));
     memcpy(s.stamp_hash, item->id.stamp_hash, sizeof(s.stamp_hash));
     enum err rc = ERR_OK;
-    if (body) {
+    if (plan->body) {
         t->body.count = 0;
         rc = write_slot(t, item, err);
-    } else if (item->kind == CHUNK_SINGLE_OWNER) {
-        rc = replace_body(t, item, err);
+    } else if (plan->rewrites) {
+        rc = replace_body(t, item, plan, err);
     } else {
         rc = put(t, key_stamp(item->id.address, item->id.stamp_hash),
                  bytes_of(item->stamp, STAMP_BYTES), err);
@@ -226,68 +353,64 @@ static enum err add_entry(struct reserve_txn *t, struct reserve_item *item,
     body_add(&t->body, &item->id, index);
     s_value_encode(s_raw, &s);
     b_value_encode(b_raw, &item->id, item->kind);
-    rc = rc ? rc : write_body(t, item->id.address, err);
+    rc = rc ? rc : write_body(t, item->id.address, &t->body, err);
     rc = rc ? rc : put(t, key_index(item->id.batch, index), bytes_of(s_raw, sizeof(s_raw)), err);
     return rc ? rc : put(t, key_entry(item->bin_, s.binid), bytes_of(b_raw, sizeof(b_raw)), err);
 }
 
-enum err txn_put(struct reserve_txn *t, struct reserve_item *item, struct error *err)
+static enum err stage(struct reserve_txn *t, struct reserve_item *item, struct put_plan *plan,
+                      struct error *err)
 {
-    struct stamp stamp;
-    struct reserve_slot_of_index s;
-    bool freed = false, room = true;
-    enum err rc = stamp_decode(&stamp, bytes_of(item->stamp, STAMP_BYTES), err);
-    if (rc)
-        return rc;
-    struct reserve_key index = key_index(item->id.batch, item->stamp + STAMP_BATCH_BYTES);
-    enum err found = read_index(t, &index, &s, err);
-    if (found && found != ERR_NOT_FOUND)
-        return found;
-    bool same = !found && !memcmp(s.address, item->id.address, 32);
-    if (same && !memcmp(s.stamp_hash, item->id.stamp_hash, 32)) {
-        item->outcome = RESERVE_PRESENT;
-        return ERR_OK;
-    }
-    enum err body = read_body(t, item->id.address, err);
-    if (body && body != ERR_NOT_FOUND)
-        rc = body;
-    else if (!same && !body) /* has the chunk as many stamps as one may have? */
-        room = LIMIT_CHECK(RESERVE_STAMPS, t->body.count + 1);
-    if (rc || !room || (!found && s.timestamp >= stamp.timestamp)) {
-        item->outcome = rc ? RESERVE_FAILED : RESERVE_OLDER;
-        return rc;
-    }
-    if (!found) {
-        rc = remove_entry(t, &index, &s, &item->freed_[0], &freed, err);
-        if (!rc) { /* which may have been an entry of the same chunk */
-            body = read_body(t, item->id.address, err);
-            rc = body == ERR_NOT_FOUND ? ERR_OK : body;
+    bool freed = false;
+    enum err rc = ERR_OK;
+    if (plan->replaces) {
+        rc = remove_entry(t, &plan->held, &item->freed_[0], &freed, err);
+        if (!rc && plan->same) { /* the record has changed, or is gone */
+            plan->body = read_body(t, item->id.address, &t->body, err);
+            rc = plan->body == ERR_NOT_FOUND ? ERR_OK : plan->body;
         }
         item->freed_count_ = freed;
         item->replaces_ = true;
         item->frees_replaced_ = freed;
-        memcpy(item->replaced_.address, s.address, 32);
+        memcpy(item->replaced_.address, plan->held.s.address, 32);
         memcpy(item->replaced_.batch, item->id.batch, 32);
-        memcpy(item->replaced_.stamp_hash, s.stamp_hash, 32);
+        memcpy(item->replaced_.stamp_hash, plan->held.s.stamp_hash, 32);
     }
-    rc = rc ? rc : add_entry(t, item, &stamp, body, err);
-    item->outcome = RESERVE_STORED;
-    return rc;
+    return rc ? rc : add_entry(t, item, plan, err);
+}
+
+enum err txn_put(struct reserve_txn *t, struct reserve_item *item, struct error *own,
+                 struct error *err)
+{
+    struct put_plan plan = { .replaces = false };
+    enum err rc = look(t, item, &plan, own);
+    if (!rc && item->outcome == RESERVE_STORED && plan.rewrites) {
+        rc = slab_files_flush(t->files, err); /* it may be of this very group */
+        if (rc)
+            return rc;
+        rc = look_at_slot(t, item, &plan, own);
+    }
+    if (rc) {
+        item->outcome = RESERVE_FAILED;
+        return ERR_OK;
+    }
+    error_clear(own); /* of what was not found */
+    return item->outcome == RESERVE_STORED ? stage(t, item, &plan, err) : ERR_OK;
 }
 
 enum err txn_remove(struct reserve_txn *t, struct reserve_victim *v, struct error *err)
 {
-    struct reserve_slot_of_index s;
-    struct reserve_key index = key_index(v->id.batch, v->index);
+    struct held_entry e = { .index = key_index(v->id.batch, v->index) };
     enum err rc = txn_reach(t, TXN_REMOVING, err);
     if (rc)
         return rc;
-    rc = read_index(t, &index, &s, err);
+    rc = read_index(t, &e.index, &e.s, err);
     if (rc)
         return rc == ERR_NOT_FOUND ? ERR_OK : rc;
-    if (memcmp(s.address, v->id.address, 32) || memcmp(s.stamp_hash, v->id.stamp_hash, 32))
+    if (memcmp(e.s.address, v->id.address, 32) || memcmp(e.s.stamp_hash, v->id.stamp_hash, 32))
         return ERR_OK; /* replaced since it was chosen */
-    rc = remove_entry(t, &index, &s, &v->ref, &v->freed, err);
+    rc = find_entry(t, &e, err);
+    rc = rc ? rc : remove_entry(t, &e, &v->ref, &v->freed, err);
     v->removed = !rc;
     return rc;
 }

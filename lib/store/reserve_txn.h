@@ -65,7 +65,7 @@ struct reserve_txn {
     uint32_t rows_used, values_used;
     uint8_t values[TXN_VALUES_BYTES];
     uint8_t buf[C_VALUE_BYTES_MAX];
-    struct reserve_body body;
+    struct reserve_body body, other; /* of the item's chunk; of an entry that is removed */
     uint8_t slot[SLAB_SLOT_BYTES];
 };
 
@@ -76,9 +76,13 @@ void txn_destroy(struct reserve_txn *t); /* NULL is fine */
 void txn_begin(struct reserve_txn *t, struct store_job *job, struct ldb *db,
                const struct reserve_counters *counters);
 bool txn_is_full(const struct reserve_txn *t); /* commit before the next entry */
-/* Sets outcome, and what the loop must do after the commit. */
-enum err txn_put(struct reserve_txn *t, struct reserve_item *item, struct error *err);
-/* Removes the entry of a stamp index if it still is this one. */
+/* Sets outcome, and what the loop must do after the commit. What is damaged or cannot be read for
+ * this item fails it alone: RESERVE_FAILED and ERR_OK, *own says why, and nothing of it is staged.
+ */
+enum err txn_put(struct reserve_txn *t, struct reserve_item *item, struct error *own,
+                 struct error *err);
+/* Removes the entry of a stamp index if it still is this one. ERR_CORRUPT: its records do not
+ * belong together, and nothing of it is staged. */
 struct reserve_victim {
     struct chunk_id id;
     uint8_t index[STAMP_INDEX_BYTES];

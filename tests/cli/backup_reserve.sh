@@ -50,6 +50,16 @@ for copy in online offline; do
     kill -TERM "$pid"
     ended "$pid"
 done
+printf 'rot' | dd of=from-online/slabs/reserve.000.slab bs=1 seek=500 conv=notrunc status=none
+run backup "$scratch/rotten" --data-dir="$scratch/from-online"
+is "a backup with a slot that is damaged: exit code" "$code" 4
+ok "which slot, and what to do" \
+    grep -q "slot 0 of .* is damaged: 'larder reserve verify --repair' has to come first" <<<"$err"
+run reserve verify --repair --data-dir="$scratch/from-online" "${swarm[@]}"
+is "the repair found something" "$code" 1
+run backup "$scratch/mended" --data-dir="$scratch/from-online"
+is "then it goes" "$code $err" "0 "
+
 touch from-online/restoring # as a restore that was killed leaves it
 for words in "start" "backup $scratch/half" "repair" "reserve verify --swarm" "keys count" "overlay" "restore $scratch/online"; do
     # shellcheck disable=SC2086 # words, not a word

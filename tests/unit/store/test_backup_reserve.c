@@ -232,6 +232,7 @@ TEST(damage_is_found_before_anything_is_written)
     back_up(NULL);
     await_backup();
     check(f.err.code == ERR_CORRUPT && strstr(f.err.text, "slot 3"), f.err.text);
+    check(strstr(f.err.text, "'larder reserve verify --repair' has to come first"), f.err.text);
     damage(f.w.slabs, "reserve.000.slab", 3 * SLAB_SLOT_BYTES + 500); /* undone */
     snprintf(f.backup, sizeof(f.backup), "%s/again-backup", unit_temp_dir());
     back_up(NULL);
