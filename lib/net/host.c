@@ -170,7 +170,9 @@ void host_reached_look(struct host *h, bool now)
         return; /* what peers are told stays as it is */
     const struct reached_from from = { bound, h->listeners_count, h->options.allow_private,
                                        h->options.machine };
-    reached_make(&found, &from);
+    bool read = reached_make(&found, &from);
+    if (!read && !now)
+        return; /* what was there is likelier than nothing */
     if (reached_equal(&found, &h->reached))
         return;
     h->reached = found;

@@ -18,7 +18,7 @@ struct host_address { /* of a socket */
 };
 /* Addresses of the machine's interfaces; ports are not looked at. */
 struct host_interfaces {
-    const struct host_address *list;
+    const struct host_address *list; /* NULL: they cannot be read */
     uint32_t count;
 };
 

@@ -63,13 +63,14 @@ struct machine {
     int count;
 };
 
-static void machine_read(struct machine *m, const struct host_interfaces *given)
+static bool machine_read(struct machine *m, const struct host_interfaces *given)
 {
-    *m = (struct machine){ .given = given ? given->list : NULL };
-    if (given)
-        m->count = (int)given->count;
-    else if (uv_interface_addresses(&m->uv, &m->count))
-        *m = (struct machine){ .uv = NULL };
+    *m = (struct machine){ .count = 0 };
+    if (given && given->list)
+        *m = (struct machine){ .given = given->list, .count = (int)given->count };
+    else if (given || uv_interface_addresses(&m->uv, &m->count))
+        return false;
+    return true;
 }
 
 static void machine_free(struct machine *m)
@@ -129,10 +130,11 @@ static void put_for_each(struct reached *r, const struct reached_from *from,
     }
 }
 
-static void expand(struct reached *r, const struct reached_from *from)
+static bool expand(struct reached *r, const struct reached_from *from)
 {
     struct machine m;
-    machine_read(&m, from->machine);
+    if (!machine_read(&m, from->machine))
+        return false;
     for (int rank = RANK_PUBLIC; rank < (from->allow_private ? RANKS : RANK_PRIVATE); rank++) {
         for (int i = 0; i < m.count; i++) {
             struct host_address ip;
@@ -142,6 +144,7 @@ static void expand(struct reached *r, const struct reached_from *from)
         }
     }
     machine_free(&m);
+    return true;
 }
 
 /* Has a listener of this kind and port an address in the list? */
@@ -153,7 +156,7 @@ static bool is_expanded(const struct reached *r, const struct host_address *wild
     return false;
 }
 
-void reached_make(struct reached *out, const struct reached_from *from)
+bool reached_make(struct reached *out, const struct reached_from *from)
 {
     bool wildcards = false;
     assert(from->bound_count <= LIMIT_P2P_LISTENERS);
@@ -164,11 +167,11 @@ void reached_make(struct reached *out, const struct reached_from *from)
         else
             put(out, &from->bound[i]);
     }
-    if (wildcards)
-        expand(out, from);
+    bool read = !wildcards || expand(out, from);
     for (uint32_t i = 0; wildcards && i < from->bound_count; i++)
         if (address_is_wildcard(&from->bound[i]) && !is_expanded(out, &from->bound[i]))
             put(out, &from->bound[i]); /* told to nobody, but shown to people */
+    return read;
 }
 
 bool reached_equal(const struct reached *a, const struct reached *b)

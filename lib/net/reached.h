@@ -3,8 +3,9 @@
  * Where we are reached. A listener at 0.0.0.0 or :: hears at every address of the machine, which
  * means nothing to a peer: in its place stand the addresses of the interfaces.
  * Owns:   nothing; plain values.
- * Thread: any. Asks the kernel, which takes less than a tenth of a millisecond with ten addresses.
- * Errors: none: interfaces that cannot be read leave the wildcard as it is.
+ * Thread: any. Asks the kernel: 40 to 80 us with five addresses, 1.1 ms with a thousand.
+ * Errors: false when the interfaces cannot be read, as without a descriptor to ask with; then a
+ *         wildcard stays as it is.
  */
 #ifndef LARDER_NET_REACHED_H
 #define LARDER_NET_REACHED_H
@@ -24,7 +25,7 @@ struct reached_from {
     bool allow_private;                    /* else private addresses of the machine are no use */
     const struct host_interfaces *machine; /* NULL: those of the system */
 };
-void reached_make(struct reached *out, const struct reached_from *from);
+bool reached_make(struct reached *out, const struct reached_from *from);
 bool reached_equal(const struct reached *a, const struct reached *b);
 
 /* Is this address one that peers are told? */

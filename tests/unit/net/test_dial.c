@@ -401,6 +401,10 @@ TEST(a_wildcard_is_told_as_the_addresses_of_the_machine_as_they_change)
     until_reached_is_looked_at(&b);
     addrbook_each(b.hosts[0]->book, &b.ids[1].id, hear, &heard);
     check(b.hosts[1]->version == before + 1 && heard.second, "pushed");
+    machine.list = NULL;
+    until_reached_is_looked_at(&b);
+    check(b.hosts[1]->version == before + 1, "interfaces that cannot be read take nothing back");
+    machine.list = list;
     struct error err = { ERR_OK, "" };
     struct bytes mine = hosts_multiaddr("/ip4/192.0.2.7/tcp/4001", buf, sizeof(buf));
     check(!host_announce(b.hosts[1], mine, &err), err.text);

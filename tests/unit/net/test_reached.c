@@ -127,7 +127,7 @@ TEST(a_wildcard_stands_for_the_addresses_of_the_machine)
                                      cases[i].allow_private, &all };
         struct reached got, wanted = { .count = addresses(want, cases[i].want, 7) };
         memcpy(wanted.list, want, wanted.count * sizeof(want[0]));
-        reached_make(&got, &from);
+        check(reached_make(&got, &from), "read");
         check(reached_equal(&got, &wanted), cases[i].why);
     }
 }
@@ -145,7 +145,7 @@ TEST(the_list_has_room_for_the_most_useful_ones)
     const struct host_interfaces all = { machine, ARRAY_SIZE(machine) };
     const struct reached_from from = { bound, 2, true, &all };
     struct reached got;
-    reached_make(&got, &from);
+    check(reached_make(&got, &from), "read");
     check(got.count == LIMIT_P2P_LISTENERS, "full");
     check(!memcmp(got.list[0].ip, machine[38].ip, 4), "the public one first");
     check(got.list[1].ip6 && !memcmp(got.list[1].ip, machine[39].ip, 16), "in IPv6 too");
@@ -159,7 +159,7 @@ TEST(the_machine_of_the_test_has_a_loopback)
     const struct reached_from from = { &bound, 1, true, NULL };
     struct reached got;
     bool found = false;
-    reached_make(&got, &from);
+    check(reached_make(&got, &from), "read");
     for (uint32_t i = 0; i < got.count; i++)
         found |= !memcmp(got.list[i].ip, want.ip, sizeof(want.ip)) && got.list[i].port == 1634;
     check(found || got.count == LIMIT_P2P_LISTENERS, "which is found");
