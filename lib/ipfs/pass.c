@@ -96,6 +96,7 @@ static void kick_all(struct pass *p)
 {
     for (uint32_t i = 0; i < p->o.servers_count && !p->ending; i++)
         sender_kick(&p->senders[i]);
+    senders_open(p);
 }
 
 static void allot_done(struct work *w, const struct error *err)

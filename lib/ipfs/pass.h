@@ -1,12 +1,14 @@
 /* lib/ipfs/pass.h
  *
  * One pass over the keys of a region: they are read in key chunks, each key is allotted to its
- * nearest servers, and each server gets one stream of ADD_PROVIDERs in key order. A ring of
- * LIMIT_PASS_RING chunks is all that is in memory, whatever the region's size. Behind its keys of a
- * chunk each server is asked for the last of them, while more are sent: servers take the messages
- * of a stream one by one, so the answer proves that all before it were read. A chunk leaves when it
- * is proven for all live servers, and is noted in the keystore then: what was written to a stream
- * is lost with it, and what is sent again after a crash is at most the ring.
+ * nearest servers, and each server gets a stream of ADD_PROVIDERs in key order. At most
+ * connections_max servers have one: who was heard to have read all that there is for it leaves its
+ * place to one that has keys, and is opened again when more come for it. A ring of LIMIT_PASS_RING
+ * chunks is all that is in memory, whatever the region's size. Behind its keys of a chunk each
+ * server is asked for the last of them, while more are sent: servers take the messages of a stream
+ * one by one, so the answer proves that all before it were read. A chunk leaves when it is proven
+ * for all live servers, and is noted in the keystore then: what was written to a stream is lost
+ * with it, and what is sent again after a crash is at most the ring.
  *
  *     ADD_PROVIDER, many to a write  -->
  *     GET_PROVIDERS of the last key  -->
@@ -66,7 +68,7 @@ struct pass_options {
      * not asked is, and gets all of its keys. */
     bool repeat;
     uint32_t chunk_keys;
-    uint32_t connections_max; /* streams opened at a time while others are busy */
+    uint32_t connections_max; /* servers that have a stream, or are called for one, at a time */
     uint32_t stall_ms;
     pass_progress_fn *progress;
     pass_cb *cb;

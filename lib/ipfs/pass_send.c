@@ -67,6 +67,7 @@ static void sender_fail(struct sender *s, uint32_t bad_ms)
         return;
     if (bad_ms > 0)
         dht_mark_bad(p->o.dht, &s->server->peer, bad_ms);
+    senders_open(p);
     pass_moved(p);
 }
 
@@ -108,52 +109,83 @@ static void on_opened(struct dht_open *o, struct stream *stream, const struct er
     stream_want_write(stream);
 }
 
-/* Those who are through with what has been read keep their connection and do not count: a ring that
- * waits for somebody without one could not turn otherwise. */
-static bool may_open(const struct pass *p)
-{
-    uint32_t busy = 0;
-    for (uint32_t i = 0; i < p->o.servers_count; i++) {
-        const struct sender *s = &p->senders[i];
-        busy += s->state == SENDER_OPENING || (s->state == SENDER_OPEN && s->chunk < p->next);
-    }
-    return busy < p->o.connections_max;
-}
+/* ---- who is open: at most connections_max ---- */
 
-static void kick_idle(struct pass *p)
+/* Nothing that has been read is left for it, and it was heard to have read its own. */
+static bool is_resting(struct sender *s)
 {
-    for (uint32_t i = 0; i < p->o.servers_count; i++)
-        if (p->senders[i].state == SENDER_IDLE)
-            sender_kick(&p->senders[i]);
-}
-
-void sender_kick(struct sender *s)
-{
-    struct pass *p = s->pass;
     struct bytes hash;
-    if (s->state == SENDER_OPEN)
-        stream_want_write(s->stream);
-    if (s->state != SENDER_IDLE)
-        return;
-    if (next_key(s, &hash)) {
-        if (!may_open(p))
-            return;
+    return s->state == SENDER_OPEN && !is_unproven(s) && !next_key(s, &hash);
+}
+
+/* A later key opens it again: all that it got was proven, so the order of its keys stays. */
+static void sender_close(struct sender *s)
+{
+    sender_end(s, false);
+    if (!all_read(s))
+        s->state = SENDER_IDLE;
+}
+
+/* For one more: there is room, or who rests and had its last key the longest ago makes room. The
+ * ring cannot stand still for want of it: who does not rest is sent to or awaited, and with the
+ * ring at rest that ends, by an answer or the time it may take. */
+static bool make_room(struct pass *p)
+{
+    struct sender *resting = NULL;
+    uint32_t open = 0;
+    for (uint32_t i = 0; i < p->o.servers_count; i++) {
+        struct sender *s = &p->senders[i];
+        open += s->state == SENDER_OPENING || s->state == SENDER_OPEN;
+        if (is_resting(s) && (!resting || s->written < resting->written))
+            resting = s;
+    }
+    if (open < p->o.connections_max)
+        return true;
+    if (resting)
+        sender_close(resting);
+    return resting != NULL;
+}
+
+/* Of those who have keys and no stream, one for whom the oldest chunk stays. */
+static struct sender *first_waiting(struct pass *p)
+{
+    struct sender *first = NULL;
+    struct bytes hash;
+    for (uint32_t i = 0; i < p->o.servers_count; i++) {
+        struct sender *s = &p->senders[i];
+        if (s->state == SENDER_IDLE && next_key(s, &hash) && (!first || s->chunk < first->chunk))
+            first = s;
+    }
+    return first;
+}
+
+void senders_open(struct pass *p)
+{
+    struct sender *s;
+    while (!p->ending && (s = first_waiting(p)) != NULL && make_room(p)) {
         s->state = SENDER_OPENING;
         s->open.to = &s->server->peer;
         s->open.speaks = p->protocol;
         s->open.user = s;
         s->open.cb = on_opened;
         dht_open(p->o.dht, &s->open);
-    } else if (all_read(s)) {
-        s->state = SENDER_DONE; /* no key of the region was its own */
     }
+}
+
+void sender_kick(struct sender *s)
+{
+    struct bytes hash;
+    if (s->state == SENDER_OPEN)
+        stream_want_write(s->stream);
+    else if (s->state == SENDER_IDLE && !next_key(s, &hash) && all_read(s))
+        s->state = SENDER_DONE; /* no key that is left is its own */
 }
 
 static void done_well(struct sender *s)
 {
     struct pass *p = s->pass;
     sender_end(s, false);
-    kick_idle(p); /* somebody may wait for the connection */
+    senders_open(p);
     pass_moved(p);
 }
 
@@ -230,8 +262,7 @@ static void answered(struct sender *s)
 
 static bool is_through(struct sender *s)
 {
-    struct bytes hash;
-    return s->state == SENDER_OPEN && !next_key(s, &hash) && all_read(s) && !is_unproven(s);
+    return is_resting(s) && all_read(s);
 }
 
 static size_t on_writable(struct stream *stream UNUSED, void *user, uint8_t *buf, size_t room)
@@ -248,8 +279,6 @@ static size_t on_writable(struct stream *stream UNUSED, void *user, uint8_t *buf
         done_well(s);
         return 0;
     }
-    if (s->chunk == p->next)
-        kick_idle(p);
     if (s->chunk != chunk)
         pass_moved(p);
     return used;
@@ -272,10 +301,12 @@ static size_t on_data(struct stream *stream UNUSED, void *user, const uint8_t *b
             answered(s);
     }
     s->progress_ms = now_ms(s);
-    if (is_through(s))
+    if (is_through(s)) {
         done_well(s);
-    else if (s->asked_count != before)
+    } else if (s->asked_count != before) {
+        senders_open(s->pass); /* may close this one */
         pass_moved(s->pass);
+    }
     return size;
 }
 
@@ -299,8 +330,6 @@ void sender_watch(struct sender *s, uint64_t now)
         s->progress_ms = now; /* it is we who have nothing for it */
     if (waits && now - s->progress_ms >= s->pass->o.stall_ms)
         sender_fail(s, LIMIT_KAD_BAD_MS);
-    else if (s->state == SENDER_IDLE)
-        sender_kick(s);
 }
 
 bool sender_busy(const struct sender *s)

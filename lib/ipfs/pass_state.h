@@ -44,7 +44,7 @@ struct pass {
     struct sender *senders;
     uint64_t places[LIMIT_PASS_SERVERS], places_before[LIMIT_PASS_SERVERS];
     uint8_t index[LIMIT_PASS_SERVERS], index_before[LIMIT_PASS_SERVERS]; /* in servers */
-    bool got_nothing[LIMIT_PASS_SERVERS]; /* in the pass that is repeated */
+    bool got_nothing[LIMIT_PASS_SERVERS]; /* or not all, in the pass that is repeated */
     struct allot now, before;
     const struct protocol *protocol;
     struct keystore_read read;
@@ -73,6 +73,7 @@ void pass_fail(struct pass *p, enum err code, const char *why);
 /* pass_send.c */
 extern const struct stream_ops pass_stream_ops;
 void sender_kick(struct sender *s);             /* there may be something to send, or an end */
+void senders_open(struct pass *p);              /* those that have keys, as many as may be */
 uint32_t sender_proven(const struct sender *s); /* needs no chunk before this one again */
 void sender_drop(struct sender *s);             /* the pass ends: give everything back */
 bool sender_busy(const struct sender *s);       /* a callback is still to come */

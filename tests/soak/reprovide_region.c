@@ -7,8 +7,8 @@
  *   reprovide_region sink              prints where two servers are, then answers lines of stdin:
  *       tally                          {"records":N}
  *       check COUNT                    does every server have exactly the keys 0 .. COUNT - 1 that
- *                                      are among its 20 nearest, in order, on one stream? Then
- *                                      forgets what it counted
+ *                                      are among its 20 nearest, in order? Then forgets what it
+ *                                      counted
  */
 #include <poll.h>
 #include <stdio.h>
@@ -94,7 +94,7 @@ static void judge(uint64_t keys)
         wrong += s->records != records[i] || s->sum != sums[i];
         descents += s->descents;
         streams += s->streams;
-        s->records = s->sum = 0;
+        s->records = s->sum = s->last = 0;
         s->descents = s->streams = 0;
     }
     printf("{\"records\":%" PRIu64 ",\"wrong\":%u,\"descents\":%u,\"streams\":%u}\n", sinks.records,

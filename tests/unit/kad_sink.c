@@ -10,15 +10,20 @@
 struct session {
     struct sink *sink;
     struct stream *stream;
-    uint64_t last; /* place of the last record */
     size_t out_size, out_at;
     bool told, stuck;
     uint32_t epoch, taken; /* taken: in this call */
     struct deferred again;
+    struct timer answering;
     size_t part_size;
     uint8_t part[512]; /* a message of which more is to come */
     uint8_t out[8192]; /* an answer */
 };
+
+static void on_answering(struct timer *t)
+{
+    stream_want_write(container_of(t, struct session, answering)->stream);
+}
 
 static enum err on_open(struct stream *s, void *ctx, void **user)
 {
@@ -26,6 +31,7 @@ static enum err on_open(struct stream *s, void *ctx, void **user)
     x->sink = ctx;
     x->stream = s;
     x->epoch = x->sink->all->epoch;
+    timer_init(&x->answering, x->sink->all->loop, on_answering, "sink");
     *user = x;
     return ERR_OK;
 }
@@ -75,7 +81,10 @@ static void answer(struct session *x, uint64_t type, struct bytes key)
     check(!out.overflow, "an answer fits");
     x->out_size = writer_used(&out);
     x->out_at = 0;
-    stream_want_write(x->stream);
+    if (all->answer_ms > 0)
+        timer_set(&x->answering, all->answer_ms);
+    else
+        stream_want_write(x->stream);
 }
 
 /* False: the stream is no more. */
@@ -89,8 +98,8 @@ static bool record(struct session *x, struct bytes key)
     }
     s->streams += !x->told;
     x->told = true;
-    s->descents += kad < x->last;
-    x->last = kad;
+    s->descents += kad < s->last;
+    s->last = kad;
     s->records++;
     s->sum += kad;
     s->all->records++;
@@ -194,6 +203,8 @@ static size_t on_data(struct stream *s, void *user, const uint8_t *bytes, size_t
 static size_t on_writable(struct stream *s, void *user, uint8_t *buf, size_t room)
 {
     struct session *x = user;
+    if (timer_is_set(&x->answering))
+        return 0;
     size_t n = MIN(room, x->out_size - x->out_at);
     memcpy(buf, x->out + x->out_at, n);
     x->out_at += n;
@@ -205,8 +216,10 @@ static size_t on_writable(struct stream *s, void *user, uint8_t *buf, size_t roo
 static void on_close(struct stream *s UNUSED, void *user, const struct error *err UNUSED,
                      uint32_t code UNUSED)
 {
-    loop_defer_cancel(&((struct session *)user)->again);
-    free(user);
+    struct session *x = user;
+    loop_defer_cancel(&x->again);
+    timer_set(&x->answering, 0);
+    free(x);
 }
 
 static const struct stream_ops ops = { on_open, on_data, on_writable, on_close };

@@ -1,5 +1,5 @@
 /* tests/unit/kad_sink.h: DHT servers in one process that count records instead of keeping them, and
- * check the order of each stream. Some of them behave badly. */
+ * check the order in which they come. Some of them behave badly. */
 #ifndef LARDER_TESTS_KAD_SINK_H
 #define LARDER_TESTS_KAD_SINK_H
 
@@ -17,6 +17,7 @@ struct sink {
     struct peer_secret secret;
     struct kad_peer peer;
     uint64_t records, sum; /* of the first 64 bits of their places */
+    uint64_t last;         /* place of the last record, on whatever stream */
     uint32_t streams, questions, descents;
     uint32_t pings; /* looked for itself */
     bool mute;      /* answers nothing */
@@ -34,6 +35,7 @@ struct sinks {
     /* Records that one call of a stream takes, at most; 0: what there is. Who is slow has much that
      * it has not read. */
     uint32_t slow;
+    uint32_t answer_ms;            /* how long they take for an answer */
     uint32_t epoch;                /* moved on: what older streams bring is lost */
     void (*on_records)(void *ctx); /* after some have come; may be NULL */
     void (*on_record)(void *ctx, const struct sink *s, uint64_t kad); /* each; may be NULL */
