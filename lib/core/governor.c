@@ -15,6 +15,7 @@ struct governor {
     struct list watches, shrinkers;
     struct governor_sample sample;
     enum governor_level level;
+    uint32_t calm_looks;    /* in a row that saw a lower one */
     uint64_t over_since_ms; /* 0: not over the setting */
     struct mem_owner *home; /* pays for the queues */
     struct metrics_collector collector;
@@ -231,17 +232,18 @@ static uint64_t bytes_waited_for(const struct governor *g)
     return bytes;
 }
 
-static void relieve(struct governor *g)
+/* seen: by this look, which may be below the level that still stands. */
+static void relieve(struct governor *g, enum governor_level seen)
 {
     const struct mem_plan *plan = g->plan;
     uint64_t target = plan->setting_bytes - plan->slack_bytes / 2;
-    if (g->level != GOVERNOR_NORMAL) {
+    if (seen != GOVERNOR_NORMAL) {
         uint64_t above = g->sample.held_bytes > target ? g->sample.held_bytes - target : 0;
         if (g->sample.allocator.resident_bytes >
             g->sample.allocator.allocated_bytes + LIMIT_GOVERNOR_PURGE_BYTES)
             mem_purge();
         shrink_borrowers(g, MAX(above, (uint64_t)LIMIT_GOVERNOR_SHRINK_BYTES_MIN),
-                         g->level == GOVERNOR_OVER);
+                         seen == GOVERNOR_OVER);
     }
     uint64_t waited_for = bytes_waited_for(g);
     if (waited_for > 0)
@@ -265,19 +267,27 @@ static void log_level_change(const struct governor *g, enum governor_level level
                          "memory is held");
 }
 
+static void level_set(struct governor *g, enum governor_level level)
+{
+    log_level_change(g, level);
+    g->level = level;
+    g->calm_looks = 0;
+    list_each_safe (at, &g->watches) {
+        struct governor_watch *w = container_of(at, struct governor_watch, link_);
+        w->cb(w, level);
+    }
+}
+
+/* A mark is passed at the first look that sees it: memory may grow fast. It is left when looks in a
+ * row say so, the last of them how far: one sample that is a page below says nothing. */
 void governor_look(struct governor *g)
 {
     sample_take(g);
-    enum governor_level level = level_of(g);
-    if (level != g->level) {
-        log_level_change(g, level);
-        g->level = level;
-        list_each_safe (at, &g->watches) {
-            struct governor_watch *w = container_of(at, struct governor_watch, link_);
-            w->cb(w, level);
-        }
-    }
-    relieve(g);
+    enum governor_level seen = level_of(g);
+    g->calm_looks = seen < g->level ? g->calm_looks + 1 : 0;
+    if (seen > g->level || g->calm_looks >= LIMIT_GOVERNOR_CALM_LOOKS)
+        level_set(g, seen);
+    relieve(g, seen);
 }
 
 static void on_tick(struct timer *t)

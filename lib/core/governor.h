@@ -6,9 +6,12 @@
  *
  *   level 0  normal
  *   level 1  from the target on (setting - slack / 2): owners above their share are asked to
- * shrink, in the order of the rows, and the allocator gives unused pages back level 2  from the
- * trigger on (setting - slack / 4): no new work either (governor_admits) level 3  above the setting
- * for LIMIT_GOVERNOR_OVER_MS: shrinkers are told to end work
+ * shrink, in the order of the rows, and the allocator gives unused pages back; the has-cache stops
+ * growing level 2  from the trigger on (setting - slack / 4): no new work either (governor_admits)
+ *   level 3  above the setting for LIMIT_GOVERNOR_OVER_MS: shrinkers are told to end work
+ *
+ * A level rises with the first look that sees it, and falls after LIMIT_GOVERNOR_CALM_LOOKS of
+ * them.
  *
  * Owns:   the waiters' queues. Borrows the plan and the loop, which outlive it.
  * Thread: loop only. Errors: ERR_CANCELED, ERR_TOO_LARGE for waiters.

@@ -46,7 +46,6 @@ static void grant(struct sem *sem)
 
 void sem_limit_set(struct sem *sem, uint32_t limit)
 {
-    assert(limit > 0);
     sem->limit = limit;
     grant(sem);
 }

@@ -33,7 +33,8 @@ struct sem_waiter { /* zeroed at first */
 
 void sem_start(struct sem *sem, struct loop *loop, uint32_t limit); /* limit >= 1 */
 void sem_end(struct sem *sem); /* asserts that no permit is out and nobody waits */
-/* A lower limit takes no permit back; it is reached as permits are released. */
+/* A lower limit takes no permit back; it is reached as permits are released. 0: all wait until it
+ * is raised. */
 void sem_limit_set(struct sem *sem, uint32_t limit);
 
 /* Calls cb with a permit, on a later turn, never inside; first come, first served. */

@@ -176,7 +176,14 @@ TEST(the_marks_follow_what_the_process_holds)
         { "at the trigger: less a quarter", 975, 250, GOVERNOR_TRIGGER, false },
         { "over the setting, for a moment", 1001, 250, GOVERNOR_TRIGGER, false },
         { "over it for five seconds", 1001, 5000, GOVERNOR_OVER, false },
-        { "and down again", 100, 250, GOVERNOR_NORMAL, true },
+        { "far below, for less than a second", 100, 750, GOVERNOR_OVER, false },
+        { "for a second: down again", 100, 250, GOVERNOR_NORMAL, true },
+        { "up at once", 975, 250, GOVERNOR_TRIGGER, false },
+        { "a little below, for less than a second", 974, 750, GOVERNOR_TRIGGER, false },
+        { "at it again", 975, 250, GOVERNOR_TRIGGER, false },
+        { "which begins the second anew", 974, 750, GOVERNOR_TRIGGER, false },
+        { "and then it is left", 974, 250, GOVERNOR_TARGET, true },
+        { "far below, for a second", 100, 1000, GOVERNOR_NORMAL, true },
     };
     struct house h;
     struct giver giver = { 0 };

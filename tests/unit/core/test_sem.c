@@ -52,6 +52,8 @@ static const struct {
     { "a higher limit lets more in", 1, "abcd.^3.", "abc", 3, 1 },
     { "a lower limit takes none back", 3, "abcd.^1.+a.+b.", "abc", 1, 1 },
     { "and is reached as they come back", 3, "abcd.^1.+a.+b.+c.", "abcd", 1, 0 },
+    { "a limit of zero lets nobody in until it is raised", 2, "ab.^0.+a+b.cd.!d.^1.", "abdc", 1,
+      0 },
     { "all wait, all are hurried", 1, "abcd.!d!c!b.+a.", "adcb", 0, 0 },
 };
 
