@@ -1,4 +1,5 @@
 #include "base/mem.h"
+#include "core/governor.h"
 #include "core/metrics.h"
 #include "net/host_state.h"
 
@@ -246,6 +247,8 @@ void host_half_open_less(struct host *h)
 bool host_admits(struct host *h, const struct host_address *from)
 {
     uint32_t same = 0, same_half_open = 0;
+    if (h->options.governor && !governor_admits(h->options.governor))
+        return refuse(REFUSED_MARK);
     if (h->conns_count > h->options.connections_max) {
         LIMIT_HIT(P2P_CONNECTIONS);
         return refuse(REFUSED_CONNECTIONS);

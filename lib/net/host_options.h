@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 
+struct governor;
 struct loop;
 struct mem_owner;
 struct peer_secret;
@@ -26,6 +27,7 @@ struct host_options {
     struct loop *loop;
     struct mem_owner *mem;                 /* "p2p" */
     const struct peer_secret *identity;    /* borrowed */
+    const struct governor *governor;       /* from its trigger on nobody is let in; NULL: none */
     const char *agent;                     /* "larder/0.1.0" */
     bool allow_private;                    /* dial and announce private ranges and loopback */
     bool late_muxer;                       /* agree on it after the handshake, as rust and py do */

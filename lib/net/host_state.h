@@ -23,7 +23,8 @@ enum { /* the label p2p_refused */
        REFUSED_ADDRESS,
        REFUSED_RATE,
        REFUSED_MEMORY,
-       REFUSED_DESCRIPTORS
+       REFUSED_DESCRIPTORS,
+       REFUSED_MARK /* the governor's trigger */
 };
 
 struct listener;

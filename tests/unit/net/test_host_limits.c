@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "core/governor.h"
 #include "core/loop.h"
 #include "core/metrics.h"
 #include "net/frame.h"
@@ -68,6 +69,42 @@ TEST(connections_in_all)
     b.hosts[5]->conns_count += LIMIT_P2P_DIALS + 2;
     check(hosts_dial(&b, 5, &d, NULL, at) == ERR_LIMIT, d.text);
     b.hosts[5]->conns_count -= LIMIT_P2P_DIALS + 2;
+    hosts_end(&b);
+}
+
+static void held(void *ctx, struct process_memory *out)
+{
+    *out = (struct process_memory){ .anon_bytes = *(uint64_t *)ctx };
+}
+
+TEST(connections_from_the_trigger_on)
+{
+    static struct hosts b;
+    static struct hosts_dial d;
+    uint8_t buf[64];
+    struct bytes at;
+    make(&b, 5, &(struct host_options){ .allow_private = true }, buf, &at);
+    uint64_t held_bytes = 0;
+    struct governor *g = NULL;
+    struct governor_options o = { .plan = b.plan, .process_memory = held, .ctx = &held_bytes };
+    check(!governor_create(&g, b.loop, &o, NULL), "governor");
+    b.hosts[0]->options.governor = g;
+    check(hosts_dial(&b, 1, &d, NULL, at) == ERR_OK, d.text);
+    held_bytes = b.plan->setting_bytes - b.plan->slack_bytes / 2;
+    governor_look(g);
+    check(hosts_dial(&b, 2, &d, NULL, at) == ERR_OK, "at the target nobody is refused");
+    int64_t refused = metric_get_by(METRIC_p2p_refused_total, REFUSED_MARK);
+    held_bytes = b.plan->setting_bytes - b.plan->slack_bytes / 4;
+    governor_look(g);
+    check(hosts_dial(&b, 3, &d, NULL, at) == ERR_CLOSED, "at the trigger whoever calls is");
+    check(metric_get_by(METRIC_p2p_refused_total, REFUSED_MARK) == refused + 1, "and counted");
+    check(host_connections(b.hosts[0]) == 2, "the others stay");
+    held_bytes = 0;
+    for (int i = 0; i < LIMIT_GOVERNOR_CALM_LOOKS; i++)
+        governor_look(g);
+    check(hosts_dial(&b, 4, &d, NULL, at) == ERR_OK, d.text);
+    b.hosts[0]->options.governor = NULL;
+    governor_destroy(g);
     hosts_end(&b);
 }
 
