@@ -173,6 +173,20 @@ void hascache_built(struct hascache *h)
     h->state = h->refused_page ? HASCACHE_PARTIAL : HASCACHE_COMPLETE;
 }
 
+void hascache_hold(struct hascache *h, bool on)
+{
+    h->held = on;
+}
+
+bool hascache_rebuild(struct hascache *h)
+{
+    if (h->state != HASCACHE_PARTIAL || !h->refused_held || h->held)
+        return false;
+    h->state = HASCACHE_BUILDING;
+    h->refused_page = h->refused_held = false;
+    return true;
+}
+
 uint64_t hascache_count(const struct hascache *h)
 {
     return h->count;

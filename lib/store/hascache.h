@@ -10,7 +10,8 @@
  * Thread: loop only, without a lock. hascache_prefetch/has/has_many may also run in a thread that
  *         has the cache to itself (benchmarks, saving an image).
  * Errors: ERR_BUDGET at creation. Later a refused page is the answer HASCACHE_REFUSED: the set is
- *         unchanged, and a complete cache is partial from then on.
+ *         unchanged, and a complete cache is partial from then on. So it is while the cache is
+ * held.
  */
 #ifndef LARDER_STORE_HASCACHE_H
 #define LARDER_STORE_HASCACHE_H
@@ -69,6 +70,11 @@ bool hascache_remove(struct hascache *h, const struct hascache_hash *k); /* was 
 enum hascache_state hascache_state(const struct hascache *h); /* of NULL: off */
 /* The build has added all it read: complete, or partial when something was refused. */
 void hascache_built(struct hascache *h);
+/* While it is held it takes no page: what needs one is refused. It gives none back for it. */
+void hascache_hold(struct hascache *h, bool on);
+/* A partial cache that lacks something because it was held, and is not any more, is building again,
+ * with all it has. False: it is another one. */
+bool hascache_rebuild(struct hascache *h);
 uint64_t hascache_count(const struct hascache *h);
 uint64_t hascache_bytes(const struct hascache *h); /* charged to the owner */
 void hascache_stats(const struct hascache *h, struct hascache_stats *out);

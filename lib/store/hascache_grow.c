@@ -191,6 +191,9 @@ static bool split(struct hascache *h, uint32_t segment)
 bool hascache_grow(struct hascache *h, uint32_t segment)
 {
     assert(segment < h->segment_count);
+    h->refused_held |= h->held;
+    if (h->held)
+        return false;
     return h->segments[segment].pages < SEGMENT_PAGES_MAX ? add_page(h, segment)
                                                           : split(h, segment);
 }

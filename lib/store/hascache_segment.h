@@ -88,6 +88,7 @@ struct hascache {
     uint32_t at_depth[LIMIT_HASCACHE_DEPTH_MAX + 1]; /* how many segments have this depth */
     uint8_t bits;
     bool refused_page;
+    bool held, refused_held; /* refused_held: among what was refused since the build began */
     enum hascache_state state;
     uint64_t count, bytes_max;
     struct siphash_key key;

@@ -222,6 +222,8 @@ static void image_done(struct store_job *job, const struct error *err)
     if (err) { /* any failed check: built in full */
         r->image_fault = *err;
         reserve_cache_drop(r);
+    } else {
+        hascache_hold(r->cache, r->cache_held);
     }
     opened(r);
 }
@@ -241,11 +243,14 @@ static void open_done(struct store_job *job, const struct error *err)
         r->life_cb(r->life_ctx, &failed);
         return;
     }
-    if (r->image_named && !hascache_image_room(&r->image, &r->cache, r->options.cache_mem,
-                                               r->options.cache_bytes_max, &r->image_fault))
+    if (r->image_named && r->cache_held)
+        error_set(&r->image_fault, ERR_BUDGET, "memory is short");
+    else if (r->image_named && !hascache_image_room(&r->image, &r->cache, r->options.cache_mem,
+                                                    r->options.cache_bytes_max, &r->image_fault)) {
         store_read(r->options.store, &r->life_job, image_run, image_done);
-    else
-        opened(r);
+        return;
+    }
+    opened(r);
 }
 
 void reserve_open(struct reserve *r, reserve_cb *cb, void *ctx)

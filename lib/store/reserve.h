@@ -80,6 +80,10 @@ struct reserve_status {
     uint8_t radius;                                       /* bins below it are not wanted */
     bool deriving;                                        /* the slot map is not whole yet */
 };
+/* While it is held the has-cache does not grow, and none is made: what it would need a page for is
+ * asked of the index. Let go, it is made whole from the index, LIMIT_RESERVE_RADIUS_MS later at
+ * most. */
+void reserve_hold_cache(struct reserve *r, bool on);
 void reserve_set_capacity(struct reserve *r, uint64_t capacity);
 void reserve_status(const struct reserve *r, struct reserve_status *out);
 /* In between no freed slot is used again, for readers by an older view; closing waits for it. */

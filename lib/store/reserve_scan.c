@@ -79,11 +79,18 @@ void reserve_cache_add(struct reserve *r, const struct chunk_id *id)
     populate(r);
 }
 
+/* From the index, with what changes meanwhile. */
+static void cache_fill(struct reserve *r)
+{
+    if (hascache_build_create(&r->build, r->cache, r->options.cache_mem, NULL))
+        reserve_cache_drop(r);
+}
+
 void reserve_cache_build(struct reserve *r)
 {
     struct hascache_options o = { .expected = r->counters.count + r->counters.count / 32,
                                   .bytes_max = r->options.cache_bytes_max };
-    if (r->cache || r->cache_dropped || r->options.cache == RESERVE_CACHE_OFF)
+    if (r->cache || r->cache_dropped || r->cache_held || r->options.cache == RESERVE_CACHE_OFF)
         return;
     loop_random(r->options.loop, o.key, sizeof(o.key));
     if (r->options.cache == RESERVE_CACHE_ON) {
@@ -96,8 +103,7 @@ void reserve_cache_build(struct reserve *r)
     } else if (hascache_create(&r->cache, r->options.cache_mem, &o, NULL)) {
         return;
     }
-    if (hascache_build_create(&r->build, r->cache, r->options.cache_mem, NULL))
-        reserve_cache_drop(r);
+    cache_fill(r);
 }
 
 static void scan_begin(struct reserve *r, char kind)
@@ -248,7 +254,16 @@ void reserve_scan_retry(struct reserve *r)
         return;
     r->scan_failed = false;
     reserve_cache_build(r);
+    if (r->cache && !r->build && r->scan->kind == 0 && hascache_rebuild(r->cache))
+        cache_fill(r);
     reserve_scan_next(r);
+}
+
+void reserve_hold_cache(struct reserve *r, bool on)
+{
+    r->cache_held = on;
+    if (r->cache && r->phase == RESERVE_OPEN) /* before that and after it a worker has it */
+        hascache_hold(r->cache, on);
 }
 
 void reserve_free_slots(struct reserve *r, const struct slab_ref *refs, uint32_t count)

@@ -86,6 +86,7 @@ struct reserve {
 
     struct reserve_capacity capacity;
 
+    bool cache_held;  /* the has-cache may not grow now */
     bool scan_failed; /* old slots stay closed */
     bool trim_out;    /* a truncation is under way */
     uint32_t trim_slab, trim_steps;

@@ -360,7 +360,7 @@ uint64_t world_check(struct world *w)
                 uint8_t hash[32];
                 stamp_hash(hash, g.get.stamp);
                 check(!memcmp(hash, entries[i].id.stamp_hash, 32), "the stamp is its own");
-                if (w->reserve->cache) {
+                if (w->reserve->cache && s.cache != HASCACHE_PARTIAL) {
                     struct hascache_hash k;
                     hascache_key(w->reserve->cache, &entries[i].id, &k);
                     check(hascache_has(w->reserve->cache, &k), "the cache has it");

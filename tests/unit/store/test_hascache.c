@@ -356,3 +356,32 @@ TEST(states_and_limits)
     hascache_destroy(h);
     mem_plan_destroy(plan);
 }
+
+TEST(a_held_set_takes_no_page)
+{
+    struct mem_plan *plan = plan_of(256 * MiB);
+    struct error err = { ERR_OK, "" };
+    struct hascache *h = NULL;
+    struct hascache_hash k;
+    uint64_t n = 0;
+    struct hascache_options o = { .expected = 0 };
+    check(!hascache_create(&h, mem_plan_find(plan, "hascache"), &o, &err), err.text);
+    hascache_built(h);
+    uint64_t bytes = hascache_bytes(h);
+    hascache_hold(h, true);
+    for (k = hash_of(h, 0); hascache_add(h, &k) == HASCACHE_ADDED; k = hash_of(h, ++n))
+        ;
+    check(n > 50000 && hascache_bytes(h) == bytes, "what has room is taken, and no page");
+    check(hascache_state(h) == HASCACHE_PARTIAL, "then it is partial");
+    check(!hascache_rebuild(h), "while it is held there is no use in building");
+    hascache_hold(h, false);
+    check(hascache_add(h, &k) == HASCACHE_ADDED && hascache_state(h) == HASCACHE_PARTIAL,
+          "let go it grows, and lacks what it lacks");
+    expect_whole(h, n + 1);
+    check(hascache_rebuild(h) && hascache_state(h) == HASCACHE_BUILDING, "until it is built anew");
+    check(hascache_has(h, &k), "with what it has");
+    hascache_built(h);
+    check(hascache_state(h) == HASCACHE_COMPLETE && !hascache_rebuild(h), "which it is once");
+    hascache_destroy(h);
+    mem_plan_destroy(plan);
+}

@@ -364,6 +364,57 @@ TEST(a_partial_cache_asks_the_index)
     world_teardown(&w);
 }
 
+/* Each add needs a page from now on. */
+static void cache_fill_up(struct world *w)
+{
+    for (uint32_t i = 0; i < w->reserve->cache->segment_count; i++)
+        w->reserve->cache->segments[i].limit = 0;
+}
+
+static enum hascache_state cache_state(const struct world *w)
+{
+    return hascache_state(w->reserve->cache);
+}
+
+/* At the target it stops growing, is partial with the first entry it lacks, and lies at no time;
+ * when there is memory again it is made whole beside what comes and goes. */
+TEST(a_held_cache_lacks_entries_and_is_made_whole_again)
+{
+    struct world w;
+    struct chunk_spec lacking = { 150, 1, 150, 7, 0 }, stranger = { 5000, 1, 5, 7, 0 };
+    world_setup(&w, dir_of("held"));
+    world_open(&w, RESERVE_CACHE_AUTO);
+    world_settle(&w);
+    put_page(&w, 0, 100);
+    reserve_hold_cache(w.reserve, true);
+    check(cache_state(&w) == HASCACHE_COMPLETE, "nothing is missing yet");
+    cache_fill_up(&w);
+    put_page(&w, 100, 100);
+    check(cache_state(&w) == HASCACHE_PARTIAL && hascache_count(w.reserve->cache) == 100,
+          "it lacks");
+    check(world_has(&w, &lacking) && !world_has(&w, &stranger), "so the index is asked");
+    check(world_evict(&w, 2, RESERVE_BINS, 20) == 20 && world_check(&w) == 180, "and it forgets");
+    reserve_scan_retry(w.reserve);
+    check(cache_state(&w) == HASCACHE_PARTIAL, "nothing is built while it is held");
+    reserve_hold_cache(w.reserve, false);
+    check(cache_state(&w) == HASCACHE_PARTIAL, "nor at once: memory may be gone again");
+    reserve_radius_timer(&w.reserve->capacity.timer);
+    check(cache_state(&w) == HASCACHE_BUILDING, "but when it is looked at");
+    check(world_evict(&w, 3, RESERVE_BINS, 10) == 10, "with changes meanwhile");
+    put_page(&w, 200, 50);
+    world_settle(&w);
+    check(cache_state(&w) == HASCACHE_COMPLETE && hascache_count(w.reserve->cache) == 220, "whole");
+    check(world_has(&w, &lacking) && !world_has(&w, &stranger) && world_check(&w) == 220,
+          "as ever");
+    reserve_hold_cache(w.reserve, true);
+    world_close(&w);
+    world_open(&w, RESERVE_CACHE_AUTO);
+    world_settle(&w);
+    check(cache_state(&w) == HASCACHE_COMPLETE && world_check(&w) == 220, "its image, too");
+    world_close(&w);
+    world_teardown(&w);
+}
+
 struct canceled {
     struct reserve_has has;
     enum err code;
