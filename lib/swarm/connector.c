@@ -1,6 +1,7 @@
 #include "swarm/connector.h"
 
 #include "base/mem.h"
+#include "core/governor.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/timer.h"
@@ -38,6 +39,7 @@ struct connector {
     struct timer timer;
     struct deferred look;
     struct topology_watch watch;
+    struct governor_watch marks;
     void (*done)(void *ctx);
     void *done_ctx;
     struct deferred done_later;
@@ -114,6 +116,11 @@ static void on_gone(void *ctx, const struct swarm_peer *p)
     connector_look(c);
 }
 
+static void on_level(struct governor_watch *w, enum governor_level level UNUSED)
+{
+    connector_look(container_of(w, struct connector, marks));
+}
+
 enum err connector_create(struct connector **out, const struct connector_options *o,
                           struct error *err)
 {
@@ -125,6 +132,9 @@ enum err connector_create(struct connector **out, const struct connector_options
     timer_init(&c->timer, o->loop, on_timer, "connector");
     c->watch = (struct topology_watch){ .on_peer = on_peer, .on_gone = on_gone, .ctx = c };
     topology_watch(o->topology, &c->watch);
+    c->marks.cb = on_level;
+    if (o->governor)
+        governor_watch_add(o->governor, &c->marks);
     *out = c;
     return ERR_OK;
 }
@@ -134,6 +144,8 @@ void connector_destroy(struct connector *c)
     if (!c)
         return;
     topology_unwatch(&c->watch);
+    if (c->o.governor)
+        governor_watch_remove(&c->marks);
     timer_set(&c->timer, 0);
     loop_defer_cancel(&c->look);
     while (!list_empty(&c->contacts)) {
@@ -409,6 +421,8 @@ static void look(struct deferred *d)
 {
     struct connector *c = container_of(d, struct connector, look);
     uint64_t now_ms = loop_now_ms(c->o.loop), next_ms = now_ms + LIMIT_SWARM_LOOK_MS;
+    if (c->o.governor && !governor_admits(c->o.governor))
+        return; /* until on_level */
     neighbours_choose(c);
     list_each_safe (at, &c->contacts) {
         struct contact *k = container_of(at, struct contact, link);

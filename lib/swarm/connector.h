@@ -24,6 +24,7 @@ enum contact_kind {
 struct connector_options { /* borrowed pointers outlive the connector */
     struct loop *loop;
     struct mem_owner *mem;
+    struct governor *governor; /* from its trigger on nobody is called; NULL: none */
     struct host *host;
     struct topology *topology;
     struct known *known;

@@ -167,7 +167,7 @@ static void on_cursors(struct pullsync_cursors *c, const struct error *err)
 static void peer_ask(struct puller_peer *peer)
 {
     struct puller *p = peer->puller;
-    if (peer->gone || peer->known || peer->asking || !p->raises_loaded || p->stopping)
+    if (peer->gone || peer->known || peer->asking || !p->raises_loaded || p->stopping || p->held)
         return;
     peer->asking = true;
     memset(&peer->cursors, 0, sizeof(peer->cursors));
@@ -235,6 +235,69 @@ void puller_peer_down(struct puller *p, const struct peer_id *id)
         peer_end(peer);
 }
 
+/* --- the governor ---------------------------------------------------------------------------- */
+
+/* Held: sessions that are parked stay so, and an offer that comes waits in its stream, which slows
+ * the peer and costs it nothing. Chunks that were asked for still come: that gives memory back. */
+static void marks_look(struct puller *p)
+{
+    bool held = !governor_admits(p->options.governor) || timer_is_set(&p->lean);
+    if (held == p->held || p->stopping)
+        return;
+    p->held = held;
+    pullsync_env_hold(&p->env, held);
+    if (held)
+        return;
+    list_each_safe (at, &p->peers) {
+        struct puller_peer *peer = container_of(at, struct puller_peer, link);
+        if (!timer_is_set(&peer->backoff.timer))
+            peer_ask(peer);
+        peer_bins(peer);
+    }
+}
+
+static void on_level(struct governor_watch *w, enum governor_level level UNUSED)
+{
+    marks_look(container_of(w, struct puller, marks));
+}
+
+static void on_lean_over(struct timer *t)
+{
+    marks_look(container_of(t, struct puller, lean));
+}
+
+/* We hold more than our share: what is being fetched is let in first, and asked for no more until
+ * nobody has wished for a while. With nothing on its way there is nothing to give. */
+static void shrink(struct governor_shrinker *s, uint64_t bytes UNUSED, bool urgent UNUSED)
+{
+    struct puller *p = container_of(s, struct puller, shrinker);
+    if (p->env.inflight.count == 0 || p->stopping)
+        return;
+    timer_set(&p->lean, LIMIT_PULLSYNC_LEAN_MS);
+    marks_look(p);
+}
+
+static void marks_begin(struct puller *p)
+{
+    timer_init(&p->lean, p->options.loop, on_lean_over, "pulling less");
+    if (!p->options.governor)
+        return;
+    p->marks.cb = on_level;
+    governor_watch_add(p->options.governor, &p->marks);
+    p->shrinker = (struct governor_shrinker){ .owner = p->options.mem, .shrink = shrink };
+    governor_shrinker_add(p->options.governor, &p->shrinker);
+    marks_look(p);
+}
+
+static void marks_end(struct puller *p)
+{
+    timer_set(&p->lean, 0);
+    if (!p->options.governor)
+        return;
+    governor_watch_remove(&p->marks);
+    governor_shrinker_remove(&p->shrinker);
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 static void on_raises(struct state_get *get, const struct error *err)
@@ -286,6 +349,7 @@ enum err puller_create(struct puller **out, const struct puller_options *o, stru
                                     .offered = env_offered,
                                     .ctx = o->ctx };
     pullsync_env_init(&p->env, o->rate);
+    marks_begin(p);
     timer_init(&p->recheck, o->loop, on_recheck, "puller");
     timer_set(&p->recheck, LIMIT_PULLSYNC_RECHECK_MS);
     p->raises_get.key = (struct state_key){ STATE_NODE, bytes_of(KEY_RAISES, strlen(KEY_RAISES)) };
@@ -334,6 +398,7 @@ void puller_destroy(struct puller *p)
     assert(list_empty(&p->peers) && !deferred_pending(&p->done_later));
     metrics_collector_remove(&p->collector);
     timer_set(&p->recheck, 0);
+    marks_end(p);
     pullsync_env_end(&p->env);
     mem_free(p->options.mem, p->refused);
     mem_free(p->options.mem, p);

@@ -23,7 +23,9 @@ struct puller_options { /* borrowed pointers outlive the puller */
     struct work_pool *work;
     struct reserve *reserve; /* open */
     struct statestore *state;
-    struct mem_owner *mem;  /* "pullsync" */
+    struct mem_owner *mem; /* "pullsync" */
+    /* From its trigger on no session is begun and no offer is read; NULL: none. */
+    struct governor *governor;
     const uint8_t *overlay; /* OVERLAY_BYTES, ours */
     /* The present table of batches, or NULL; each job takes its own use of it. */
     struct batches *(*batches)(void *ctx);

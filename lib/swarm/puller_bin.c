@@ -12,7 +12,8 @@ static pullsync_client_cb on_page;
 
 static bool may_run(const struct puller_bin *b)
 {
-    return b->wanted && b->loaded && !b->peer->gone && !b->peer->puller->stopping;
+    const struct puller *p = b->peer->puller;
+    return b->wanted && b->loaded && !b->peer->gone && !p->stopping && !p->held;
 }
 
 /* The first BinID that is neither done nor under way; 0: none, or it is not known yet where the

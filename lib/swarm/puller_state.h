@@ -83,6 +83,10 @@ struct puller {
     struct pull_raises raises;
     uint64_t own_epoch;
     bool raises_loaded, raises_dirty, raises_putting, raises_getting, stopping;
+    bool held; /* by the governor: what runs goes on, and nothing is begun */
+    struct governor_watch marks;
+    struct governor_shrinker shrinker;
+    struct timer lean; /* while it is set we were asked for memory a moment ago */
     struct state_get raises_get;
     struct state_put raises_put;
     uint8_t raises_value[PULL_RAISES_BYTES];

@@ -632,7 +632,13 @@ void pullsync_env_init(struct pullsync_env *env, uint32_t rate)
     ask.rx_queue_bytes_max = 0; /* the row's is for those who ask; offers and chunks are larger */
     inflight_init(&env->inflight, env->loop);
     pull_rate_init(&env->rate, env->loop, rate);
-    sem_start(&env->offers, env->loop, (uint32_t)MIN(offers, (uint64_t)LIMIT_PULLSYNC_OFFERS));
+    env->offers_max_ = (uint32_t)MIN(offers, (uint64_t)LIMIT_PULLSYNC_OFFERS);
+    sem_start(&env->offers, env->loop, env->offers_max_);
+}
+
+void pullsync_env_hold(struct pullsync_env *env, bool on)
+{
+    sem_limit_set(&env->offers, on ? 0 : env->offers_max_);
 }
 
 void pullsync_env_end(struct pullsync_env *env)

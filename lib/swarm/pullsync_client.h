@@ -53,6 +53,7 @@ struct pullsync_env { /* of all sessions of one puller */
     struct inflight inflight;
     struct pull_rate rate;
     struct sem offers;
+    uint32_t offers_max_;
 };
 
 struct pullsync_counts {
@@ -106,5 +107,7 @@ const struct protocol *pullsync_client_protocol(void);   /* after pullsync_env_i
 
 void pullsync_env_init(struct pullsync_env *env, uint32_t rate); /* fields are set */
 void pullsync_env_end(struct pullsync_env *env);
+/* Offers wait, unread, until it is let go; those being worked on go on. */
+void pullsync_env_hold(struct pullsync_env *env, bool on);
 
 #endif

@@ -7,7 +7,7 @@
 enum { ENTRIES_BYTES = LIMIT_PULLSYNC_PAGE_CHUNKS * sizeof(struct reserve_entry) };
 
 enum page_state {
-    PAGE_ROOM,  /* waits for memory */
+    PAGE_ROOM,  /* waits for memory, or until the governor admits new work */
     PAGE_READS, /* a read is under way */
     PAGE_WAITS, /* for more entries, or to try again */
     PAGE_READY,
@@ -45,6 +45,8 @@ struct pages {
     struct loop *loop;
     struct reserve *reserve;
     struct mem_owner *mem;
+    struct governor *governor; /* borrowed; NULL: none */
+    struct governor_watch marks;
     struct bin bins[RESERVE_BINS];
     struct pages_status status;
     uint32_t alive; /* pages, also those that only await a callback */
@@ -56,6 +58,7 @@ struct pages {
 static void page_read(struct page *page);
 static void user_join(struct page_user *u);
 static void on_stored(struct reserve_watch *w);
+static void on_level(struct governor_watch *w, enum governor_level level);
 
 static void bin_watch(struct bin *b)
 {
@@ -63,12 +66,16 @@ static void bin_watch(struct bin *b)
 }
 
 enum err pages_create(struct pages **out, struct loop *loop, struct reserve *reserve,
-                      struct mem_owner *mem, struct error *err UNUSED)
+                      struct mem_owner *mem, struct governor *governor, struct error *err UNUSED)
 {
     struct pages *p = mem_zalloc(mem, sizeof(*p));
     p->loop = loop;
     p->reserve = reserve;
     p->mem = mem;
+    p->governor = governor;
+    p->marks.cb = on_level;
+    if (governor)
+        governor_watch_add(governor, &p->marks);
     for (uint8_t i = 0; i < RESERVE_BINS; i++) {
         p->bins[i].pages = p;
         p->bins[i].number = i;
@@ -108,6 +115,8 @@ void pages_destroy(struct pages *p)
     if (!p)
         return;
     assert(p->alive == 0 && !deferred_pending(&p->done_later));
+    if (p->governor)
+        governor_watch_remove(&p->marks);
     for (uint8_t i = 0; i < RESERVE_BINS; i++)
         reserve_unwatch(&p->bins[i].watch);
     mem_free(p->mem, p);
@@ -353,14 +362,28 @@ static void on_room(struct mem_waiter *w, const struct error *err)
 static void page_room(struct page *page)
 {
     struct mem_owner *mem = page->pages->mem;
+    page->state = PAGE_ROOM;
+    if (page->pages->governor && !governor_admits(page->pages->governor))
+        return; /* until on_level */
     page->entries = mem_try_alloc(mem, ENTRIES_BYTES);
     if (page->entries) {
         page_read(page);
         return;
     }
-    page->state = PAGE_ROOM;
     page->waiting = true;
     mem_wait(mem, &page->room, mem_charge_bytes(ENTRIES_BYTES), on_room);
+}
+
+/* New work is admitted again: pages that were not begun are. */
+static void on_level(struct governor_watch *w, enum governor_level level UNUSED)
+{
+    struct pages *p = container_of(w, struct pages, marks);
+    for (uint8_t i = 0; governor_admits(p->governor) && i < RESERVE_BINS; i++)
+        list_each_safe (at, &p->bins[i].pages_list) {
+            struct page *page = container_of(at, struct page, link);
+            if (page->state == PAGE_ROOM && !page->waiting)
+                page_room(page);
+        }
 }
 
 static struct page *page_new(struct pages *p, uint8_t bin, uint64_t start)

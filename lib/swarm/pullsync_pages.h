@@ -38,8 +38,10 @@ struct page_user {
     enum { PAGE_USER_IDLE, PAGE_USER_PARKED, PAGE_USER_QUEUED, PAGE_USER_WAITS, PAGE_USER_HAS } at_;
 };
 
+/* governor: from its trigger on no page is begun, and who asks waits until it is left; NULL: none.
+ */
 enum err pages_create(struct pages **out, struct loop *loop, struct reserve *reserve,
-                      struct mem_owner *mem, struct error *err);
+                      struct mem_owner *mem, struct governor *governor, struct error *err);
 /* Everybody has left. Reads under way are awaited: then done is called, once, not inside. */
 void pages_stop(struct pages *p, void (*done)(void *ctx), void *ctx);
 void pages_destroy(struct pages *p); /* NULL is fine; never used, or stopped and done */

@@ -267,7 +267,7 @@ enum err pullsync_server_create(struct pullsync_server **out,
     size_t spare = delivery_bytes(LIMIT_PULLSYNC_SMALL_CHUNKS);
     server->spare = mem_try_alloc(o->mem, spare);
     enum err rc = server->spare ? ERR_OK : mem_refused(o->mem, spare, err);
-    rc = rc ? rc : pages_create(&server->pages, o->loop, o->reserve, o->mem, err);
+    rc = rc ? rc : pages_create(&server->pages, o->loop, o->reserve, o->mem, o->governor, err);
     rc = rc ? rc : protocols_register(server, err);
     if (rc) {
         pullsync_server_destroy(server);

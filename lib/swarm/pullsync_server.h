@@ -2,7 +2,8 @@
  *
  * Serves our reserve to peers: /swarm/pullsync/1.4.0, streams `cursors` and `pullsync`.
  * Real clients ask again at once whatever we answer. So nothing here answers empty or resets under
- * load: a request waits for entries, for memory, for its rate, for as long as it takes.
+ * load: a request waits for entries, for memory, for the governor, for its rate, for as long as it
+ * takes.
  * Owns:   sessions, pages, what is known of each peer's rate. Borrows host, reserve, owner.
  * Memory: some 400 bytes per parked stream; 28 KB per page that is collected or offered; 140 KB per
  *         session that delivers, of which one is set apart so that there is always progress.
@@ -20,8 +21,9 @@ struct pullsync_server_options { /* borrowed pointers outlive the server */
     struct loop *loop;
     struct host *host; /* NULL: a test opens streams itself */
     struct reserve *reserve;
-    struct mem_owner *mem; /* "pullsync" */
-    uint32_t rate;         /* chunks per second and peer; 0: unlimited */
+    struct mem_owner *mem;     /* "pullsync" */
+    struct governor *governor; /* from its trigger on no page is begun; NULL: none */
+    uint32_t rate;             /* chunks per second and peer; 0: unlimited */
     /* Is the handshake with this peer through? Others are not served. NULL: all are. */
     bool (*admits)(void *ctx, const struct peer_id *peer);
     void *ctx;

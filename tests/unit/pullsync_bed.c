@@ -13,9 +13,20 @@
 static struct sig_signer signer;
 static const uint8_t overlay[OVERLAY_BYTES] = { 0x80 };
 
-static void quiet(void *ctx UNUSED, struct process_memory *out)
+static void held(void *ctx, struct process_memory *out)
 {
-    *out = (struct process_memory){ .anon_bytes = 0 };
+    *out = (struct process_memory){ .anon_bytes = ((struct bed *)ctx)->held_bytes };
+}
+
+void bed_hold(struct bed *b, enum governor_level level)
+{
+    const uint64_t quarter = b->plan->slack_bytes / 4;
+    b->held_bytes = level == GOVERNOR_NORMAL   ? 0
+                    : level == GOVERNOR_TARGET ? b->plan->setting_bytes - 2 * quarter
+                                               : b->plan->setting_bytes - quarter;
+    for (int i = 0; i < LIMIT_GOVERNOR_CALM_LOOKS && governor_level(b->governor) != level; i++)
+        governor_look(b->governor);
+    check(governor_level(b->governor) == level, "the governor sees it");
 }
 
 static void batches_make(struct bed *b)
@@ -75,9 +86,9 @@ void bed_make(struct bed *b, uint32_t worlds, uint64_t memory_bytes)
         world_settle(w);
     }
     b->loop = b->w[0].loop;
-    struct governor_options o = { .plan = b->plan, .process_memory = quiet };
-    check(!governor_create(&b->governor, b->loop, &o, NULL), "governor");
+    struct governor_options o = { .plan = b->plan, .process_memory = held, .ctx = b };
     loop_clock_set(b->loop, 1000000, UINT64_C(1700000000000000000));
+    check(!governor_create(&b->governor, b->loop, &o, NULL), "governor");
 }
 
 static void on_closed(void *ctx, const struct error *err)

@@ -15,6 +15,7 @@ struct bed {
     struct loop *loop;
     struct mem_plan *plan;
     struct governor *governor;
+    uint64_t held_bytes;   /* what the process holds, as the governor sees it */
     struct mem_owner *mem; /* "pullsync" */
     struct mem_owner *streams;
     struct batches *batches;
@@ -37,6 +38,8 @@ void bed_end(struct bed *b);
 /* A state store in the directory of a world; it may be opened again. */
 void bed_state_open(struct bed *b, uint32_t world);
 void bed_state_close(struct bed *b);
+/* The process holds as much as stands for this level, and the governor has seen it. */
+void bed_hold(struct bed *b, enum governor_level level);
 void bed_turn(struct bed *b, uint64_t ms); /* all that happens in so many ms */
 /* The n-th chunk of a bin: the same bytes for the same numbers. */
 void bed_chunk(struct bed *b, struct bed_chunk *c, uint8_t bin, uint32_t n);

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "codec/multiaddr.h"
+#include "core/governor.h"
 #include "core/loop.h"
 #include "core/timer.h"
 #include "net/protocols.h"
@@ -43,6 +44,8 @@ struct bed {
     struct loop *loop;
     struct mem_plan *plan;
     struct mem_owner *mem;
+    struct governor *governor;
+    uint64_t held_bytes; /* by the process, as it sees it */
     struct node nodes[NODES];
     struct timer tick;
     int closing;
@@ -177,6 +180,7 @@ static void node_make(struct node *n, uint8_t seed)
     topology_watch(n->topology, &n->peers);
     const struct connector_options o = { .loop = b.loop,
                                          .mem = b.mem,
+                                         .governor = b.governor,
                                          .host = n->host,
                                          .topology = n->topology,
                                          .known = n->known,
@@ -187,6 +191,11 @@ static void node_make(struct node *n, uint8_t seed)
     check(!connector_create(&n->connector, &o, &err), err.text);
 }
 
+static void process_memory(void *ctx UNUSED, struct process_memory *out)
+{
+    *out = (struct process_memory){ .anon_bytes = b.held_bytes };
+}
+
 static void bed_make(void)
 {
     memset(&b, 0, sizeof(b));
@@ -194,6 +203,8 @@ static void bed_make(void)
     timer_init(&b.tick, b.loop, on_tick, "test");
     check(!mem_plan_create(&b.plan, 1 * GiB, rows, ARRAY_SIZE(rows), NULL), "plan");
     b.mem = mem_plan_find(b.plan, "swarm");
+    const struct governor_options o = { .plan = b.plan, .process_memory = process_memory };
+    check(!governor_create(&b.governor, b.loop, &o, NULL), "governor");
     for (uint8_t i = 0; i < NODES; i++)
         node_make(&b.nodes[i], (uint8_t)(i + 1));
 }
@@ -229,6 +240,7 @@ static void bed_end(void)
         topology_destroy(n->topology);
         known_destroy(n->known);
     }
+    governor_destroy(b.governor);
     check(b.mem->used_bytes == 0, "all is given back");
     loop_destroy(b.loop);
     mem_plan_destroy(b.plan);
@@ -263,6 +275,29 @@ TEST(a_configured_peer_is_called_and_called_again)
     check(a->gone == 1, "it hangs up");
     wait_peers(1, 1, "and one calls the other again");
     check(known_count(a->known) == 1, "its record is kept");
+    bed_end();
+}
+
+TEST(nobody_is_called_from_the_trigger_on)
+{
+    struct connector_status st;
+    bed_make();
+    struct node *a = &b.nodes[0], *c = &b.nodes[1];
+    b.held_bytes = b.plan->setting_bytes - b.plan->slack_bytes / 4;
+    governor_look(b.governor);
+    add(a, address_of(c), CONTACT_CONFIGURED);
+    pass(50);
+    connector_status(a->connector, &st);
+    check(st.contacts == 1 && st.calling == 0 && st.failing == 0, "it is kept for later");
+    check(topology_count(a->topology) == 0, "and not called");
+    b.held_bytes = b.plan->setting_bytes - b.plan->slack_bytes / 2;
+    for (int i = 0; i < LIMIT_GOVERNOR_CALM_LOOKS; i++)
+        governor_look(b.governor);
+    wait_peers(1, 1, "below it they shake hands");
+    b.held_bytes = b.plan->setting_bytes;
+    governor_look(b.governor);
+    pass(50);
+    check(topology_count(a->topology) == 1, "which stays");
     bed_end();
 }
 

@@ -68,6 +68,7 @@ static void puller_begin(void)
                                 .reserve = bed.w[1].reserve,
                                 .state = bed.state,
                                 .mem = bed.mem,
+                                .governor = bed.governor,
                                 .overlay = overlay,
                                 .batches = the_batches,
                                 .open = open_stream };
@@ -225,6 +226,61 @@ TEST(a_peer_that_resets_does_not_make_us_spin)
     resets = false;
     bed_turn(&bed, LIMIT_PULLSYNC_BACKOFF_MS_MAX * 2);
     check(look().synced && bed_count(&bed, 1) == 10, "and in the end it works");
+    end();
+}
+
+TEST(from_the_trigger_on_nothing_is_begun_and_afterwards_all_goes_on)
+{
+    make();
+    bed_put(&bed, 0, 0, 0, 600);
+    bed_hold(&bed, GOVERNOR_TRIGGER);
+    up(0);
+    bed_turn(&bed, 120 * 1000);
+    check(look().asking == 1 && opened == 0 && look().failed == 0,
+          "not even cursors are asked for");
+    bed_hold(&bed, GOVERNOR_NORMAL);
+    bed_turn(&bed, 5000);
+    check(bed_count(&bed, 1) == 600 && look().synced, "then all of it comes");
+    uint32_t before = opened;
+    bed_hold(&bed, GOVERNOR_TRIGGER);
+    bed_put(&bed, 0, 1, 0, 7);
+    bed_turn(&bed, 60 * 1000);
+    check(bed_count(&bed, 1) == 600 && puller->env.offers.waiting == 1, "an offer is not read");
+    check(opened == before && look().failed == 0, "and it waits as it is");
+    bed_hold(&bed, GOVERNOR_TARGET);
+    bed_turn(&bed, 1000);
+    check(bed_count(&bed, 1) == 607 && look().failed == 0, "until there is less");
+    bed_hold(&bed, GOVERNOR_TRIGGER);
+    bed_put(&bed, 0, 1, 7, 5);
+    bed_turn(&bed, LIMIT_PULLSYNC_WANT_MS + 60 * 1000);
+    check(look().failed == 1 && bed_count(&bed, 1) == 607, "a peer has its limit, too");
+    bed_hold(&bed, GOVERNOR_NORMAL);
+    bed_turn(&bed, LIMIT_PULLSYNC_BACKOFF_MS_MAX);
+    check(bed_count(&bed, 1) == 612 && look().synced, "and is asked again");
+    end();
+}
+
+TEST(above_its_share_what_is_on_its_way_is_let_in_first)
+{
+    make();
+    bed_put(&bed, 0, 0, 0, 3000);
+    pullsync_server_set_rate(server, 250);
+    up(0);
+    bed_turn(&bed, 1500);
+    uint32_t before = opened;
+    uint64_t hog = bed.mem->share_bytes;
+    check(puller->env.inflight.count > 0 && mem_take(bed.mem, hog), "pages are on their way");
+    bed_hold(&bed, GOVERNOR_TARGET);
+    for (int i = 0; i < 100 && puller->env.inflight.count > 0; i++) {
+        check(puller->held && opened == before, "and no more are asked for");
+        bed_turn(&bed, 100);
+    }
+    check(puller->env.inflight.count == 0 && look().failed == 0, "those have come");
+    bed_turn(&bed, LIMIT_PULLSYNC_LEAN_MS);
+    check(opened > before, "with nothing to give it goes on");
+    mem_give(bed.mem, hog);
+    bed_turn(&bed, 30 * 1000);
+    check(bed_count(&bed, 1) == 3000 && look().synced, "to the end");
     end();
 }
 

@@ -160,9 +160,11 @@ static void make(uint32_t rate)
 {
     struct error err = { ERR_OK, "" };
     bed_make(&bed, 1, 256 * MiB);
-    struct pullsync_server_options o = {
-        .loop = bed.loop, .reserve = bed.w[0].reserve, .mem = bed.mem, .rate = rate
-    };
+    struct pullsync_server_options o = { .loop = bed.loop,
+                                         .reserve = bed.w[0].reserve,
+                                         .mem = bed.mem,
+                                         .governor = bed.governor,
+                                         .rate = rate };
     check(!pullsync_server_create(&server, &o, &err), err.text);
 }
 
@@ -563,6 +565,42 @@ TEST(without_memory_everybody_waits_and_is_served)
     }
     check(served == MANY, "one after the other");
     mem_give(bed.mem, hog);
+    end();
+}
+
+TEST(from_the_trigger_on_no_page_is_begun_and_nobody_is_reset)
+{
+    static struct script parked, leaves;
+    struct pullsync_server_status s;
+    struct pullsync_offer offer;
+    make(0);
+    bed_put(&bed, 0, 0, 0, 60);
+    script_open(&p, 1, false);
+    script_ask(&p, 0, 1);
+    script_open(&parked, 3, false);
+    script_ask(&parked, 1, 1);
+    bed_turn(&bed, LIMIT_PULLSYNC_PAGE_MS);
+    check(script_offer(&p, &offer), "a page from before");
+    bed_hold(&bed, GOVERNOR_TRIGGER);
+    script_want(&p, &offer, true);
+    stream_finish(p.s);
+    script_open(&q, 2, false);
+    script_ask(&q, 0, 11);
+    script_open(&leaves, 2, false);
+    script_ask(&leaves, 0, 12);
+    bed_put(&bed, 0, 1, 0, 3);
+    bed_turn(&bed, 600 * 1000);
+    check(script_deliveries(&p, &offer) == 60 && p.fin, "is brought to its end");
+    check(p.closed, "and over");
+    check(!script_offer(&q, &offer) && !script_offer(&parked, &offer), "others wait");
+    check(q.s && parked.s && !q.fin && !parked.fin, "for as long as it takes");
+    stream_reset(leaves.s, 0);
+    bed_hold(&bed, GOVERNOR_TARGET);
+    bed_turn(&bed, LIMIT_PULLSYNC_PAGE_MS);
+    check(script_offer(&q, &offer) && offer.count == 50, "and are served when it is left");
+    check(script_offer(&parked, &offer) && offer.count == 3, "those who were parked, too");
+    pullsync_server_status(server, &s);
+    check(s.sessions == 2, "nobody was sent away");
     end();
 }
 
