@@ -157,6 +157,21 @@ static void print_man_batches(void)
                "larder reserve upload stamps with it.");
 }
 
+static void print_man_memory(void)
+{
+    printf(".SH MEMORY\n");
+    print_roff(
+        "A tenth of memory, at least 48 MiB, is slack that is given to no part. When the process "
+        "holds more than the setting less half the slack, parts give back what they hold above "
+        "their shares, and the has-cache stops growing. At the setting less a quarter of the slack "
+        "new work waits: who calls is not let in, no peer is called, no page is asked of a peer or "
+        "begun for one, larder reserve upload and larder keys import are refused with the reason. "
+        "What runs is brought to its end, larder status and HTTP answer. Pressure on the control "
+        "group counts as well. After a second below the mark all goes on; the has-cache is made "
+        "whole again within a quarter of an hour. larder status and the metric memory_level say "
+        "which mark is passed.");
+}
+
 static void print_man(const struct option_target *t)
 {
     printf(".TH LARDER 8 \"\" \"larder %s\" \"System Administration\"\n", LARDER_VERSION);
@@ -166,6 +181,7 @@ static void print_man(const struct option_target *t)
     print_man_options(t);
     print_man_batches();
     print_man_http();
+    print_man_memory();
     printf(".SH SIGNALS\n");
     print_roff(
         "SIGHUP reads the configuration anew: any error keeps the old one. SIGTERM and SIGINT "

@@ -6,6 +6,7 @@ TSAN_TESTS := store/test_backup_reserve \
 	swarm/test_pullsync_server
 TSAN_TESTS += store/test_restore store/test_reserve_damage store/test_keystore ipfs/test_provider ipfs/test_provider_clock ipfs/test_provider_rows ipfs/test_region_kill ipfs/test_ends ipfs/test_pass
 TSAN_TESTS += swarm/test_pullsync_client swarm/test_puller swarm/test_known_store
+TSAN_TESTS += node/test_marks
 
 ## check-tsan     the unit tests of what runs on worker threads, under ThreadSanitizer
 .PHONY: check-tsan

@@ -141,9 +141,10 @@ void admin_upload_start(struct admin_session *s)
     struct swarm *swarm = s->node->swarm;
     struct error err = { ERR_OK, "" };
     struct upload_command *c = NULL;
-    if (swarm->uploading)
+    enum err rc = node_admits(s->node, &err);
+    if (!rc && swarm->uploading)
         error_set(&err, ERR_LIMIT, "another upload is under way");
-    else if (!(c = mem_try_zalloc(swarm->mem, sizeof(*c))))
+    else if (!rc && !(c = mem_try_zalloc(swarm->mem, sizeof(*c))))
         mem_refused(swarm->mem, sizeof(*c), &err);
     if (err.code) {
         admin_fail(s, &err);

@@ -44,6 +44,10 @@ void admin_keys_start(struct admin_session *s)
         admin_fail(s, &err);
         return;
     }
+    if (s->argc > 0 && !strcmp(s->argv[0], "import") && node_admits(s->node, &err)) {
+        admin_fail(s, &err);
+        return;
+    }
     place.loop = node_env(s->node)->loop;
     place.work = node_env(s->node)->work;
     place.mem = node_owner(s->node, "reprovide");

@@ -98,10 +98,14 @@ static void on_terminate(void *ctx, const char *name)
     node_stop(ctx);
 }
 
-static enum err create_watchers(struct node *n, struct error *err)
+static enum err create_watchers(struct node *n, const struct node_options *o, struct error *err)
 {
     const struct signal_handlers handlers = { on_reload, on_terminate, n };
-    const struct governor_options governor = { .plan = n->plan, .metrics = true, .root = "" };
+    const struct governor_options governor = { .plan = n->plan,
+                                               .metrics = true,
+                                               .root = "",
+                                               .process_memory = o->process_memory,
+                                               .ctx = o->process_memory_ctx };
     enum err rc = signals_create(&n->signals, n->env.loop, &handlers, err);
     if (!rc)
         rc = notify_create(&n->notify, n->env.loop, n->args->envp, err);
@@ -110,7 +114,7 @@ static enum err create_watchers(struct node *n, struct error *err)
     return rc;
 }
 
-enum err machine_create(struct node *n, struct error *err)
+enum err machine_create(struct node *n, const struct node_options *o, struct error *err)
 {
     n->datadir = (struct datadir)DATADIR_NONE;
     machine_log_setup(n->started);
@@ -122,11 +126,23 @@ enum err machine_create(struct node *n, struct error *err)
     if (!rc)
         rc = create_loop(n, err);
     if (!rc)
-        rc = create_watchers(n, err);
+        rc = create_watchers(n, o, err);
     if (!rc)
         log_info("larder %s with %s of memory", LARDER_VERSION,
                  units_size(n->plan->setting_bytes).text);
     return rc;
+}
+
+enum err node_admits(const struct node *n, struct error *err)
+{
+    const struct governor_sample *s = governor_sample(n->env.governor);
+    if (governor_admits(n->env.governor))
+        return ERR_OK;
+    return error_set(err, ERR_BUDGET,
+                     "new work waits: %s of memory are held of the setting of %s, and the mark for "
+                     "that is at %s; try again when `larder status` says less",
+                     units_size_about(s->held_bytes).text, units_size(n->plan->setting_bytes).text,
+                     units_size_about(n->plan->setting_bytes - n->plan->slack_bytes / 4).text);
 }
 
 /* Who still holds memory is said before the plan asserts that nobody does. */

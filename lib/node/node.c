@@ -275,7 +275,7 @@ enum err node_create(struct node **out, const struct node_options *options, stru
     n->parts = options->parts ? options->parts : node_parts;
     n->parts_count = options->parts ? options->parts_count : ARRAY_SIZE(node_parts);
     list_init(&n->holds);
-    enum err rc = machine_create(n, err);
+    enum err rc = machine_create(n, options, err);
     if (!rc)
         rc = facts_create(&n->facts, n->mem, n->env.work, &n->datadir, err);
     if (rc) {

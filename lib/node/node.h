@@ -22,6 +22,7 @@ struct mem_owner;
 struct mem_plan;
 struct node;
 struct notify;
+struct process_memory;
 
 /* A part of the node: a row of the table in node.c. Every function but start may be NULL. start and
  * stop that cannot end at once call node_hold before they return and node_release when they have;
@@ -40,6 +41,9 @@ struct node_options {
     const struct config_args *args; /* borrowed; read again by a reload */
     const struct node_part *parts;  /* of a test; NULL: those of the node */
     uint32_t parts_count;
+    /* For tests, as in struct governor_options; NULL otherwise. */
+    void (*process_memory)(void *ctx, struct process_memory *out);
+    void *process_memory_ctx;
 };
 
 /* Makes the machine: log, plan of memory and descriptors, lock, loop, workers. */
@@ -57,6 +61,8 @@ struct env *node_env(struct node *n);
 const struct config *node_config(const struct node *n); /* changes with a reload */
 struct mem_plan *node_plan(struct node *n);
 struct mem_owner *node_owner(struct node *n, const char *name); /* of owners.def; asserted */
+/* ERR_BUDGET while more is held than the mark from which on new work waits. */
+enum err node_admits(const struct node *n, struct error *err);
 const struct datadir *node_datadir(const struct node *n);
 struct notify *node_notify(struct node *n);
 struct facts *node_facts(struct node *n);       /* what runs, for people and tests: node/facts.h */

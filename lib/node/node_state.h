@@ -66,7 +66,7 @@ struct node {
 };
 
 /* machine.c: what stands before the first part and falls after the last. */
-enum err machine_create(struct node *n, struct error *err);
+enum err machine_create(struct node *n, const struct node_options *o, struct error *err);
 void machine_destroy(struct node *n);
 void machine_log_setup(const struct config *c);
 /* A line each; takes the text apart. */

@@ -97,7 +97,9 @@ enum err offline_node_run(struct config *c, struct offline_command *command, str
     };
     struct offline_node o = { .command = command };
     struct config_args args = { .argv = no_env, .envp = no_env };
-    struct node_options options = { c, &args, parts, ARRAY_SIZE(parts) };
+    struct node_options options = {
+        .config = c, .args = &args, .parts = parts, .parts_count = ARRAY_SIZE(parts)
+    };
     if (command->dials) {
         options.parts = dialing_parts;
         options.parts_count = ARRAY_SIZE(dialing_parts);

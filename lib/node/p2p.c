@@ -233,6 +233,7 @@ enum err p2p_part_start(struct node *n, struct error *err)
     const struct host_options options = { .loop = n->env.loop,
                                           .mem = mem,
                                           .identity = &p->identity,
+                                          .governor = n->env.governor,
                                           .agent = AGENT,
                                           .allow_private = c->allow_private_cidrs,
                                           .stream_window_bytes = (uint32_t)c->p2p_stream_window,

@@ -108,6 +108,14 @@ static enum err tell(struct swarm *s, struct error *err)
 
 /* ---- start ---- */
 
+/* From the target on the has-cache stops growing, and what it has no room for is asked of the
+ * index.
+ */
+static void on_level(struct governor_watch *w, enum governor_level level)
+{
+    reserve_hold_cache(container_of(w, struct swarm, marks)->reserve, level >= GOVERNOR_TARGET);
+}
+
 static void on_opened(void *ctx, const struct error *err)
 {
     struct swarm *s = ctx;
@@ -145,6 +153,9 @@ static enum err open_reserve(struct swarm *s, struct error *err)
     enum err rc = reserve_create(&s->reserve, &options, err);
     if (rc)
         return rc;
+    s->marks.cb = on_level;
+    governor_watch_add(n->env.governor, &s->marks);
+    on_level(&s->marks, governor_level(n->env.governor));
     node_hold(n, &s->hold, "opening the reserve");
     reserve_open(s->reserve, on_opened, s);
     return ERR_OK;
@@ -196,6 +207,8 @@ static void swarm_free(struct swarm *s)
 {
     struct node *n = s->node;
     status_section_remove(&s->section);
+    if (s->marks.cb)
+        governor_watch_remove(&s->marks);
     reserve_destroy(s->reserve);
     batches_destroy(s->batches);
     swarm_identity_wipe(&s->identity);

@@ -161,6 +161,7 @@ static enum err server_start(struct swarm_net *s, struct error *err)
                                                      .host = s->host,
                                                      .reserve = node_reserve(s->node),
                                                      .mem = node_owner(s->node, "pullsync"),
+                                                     .governor = s->node->env.governor,
                                                      .rate = (uint32_t)c->pullsync_serve_rate,
                                                      .admits = admits,
                                                      .ctx = s };
@@ -187,6 +188,7 @@ static enum err connector_start(struct swarm_net *s, struct error *err)
 {
     const struct connector_options options = { .loop = s->node->env.loop,
                                                .mem = s->mem,
+                                               .governor = s->node->env.governor,
                                                .host = s->host,
                                                .topology = s->topology,
                                                .known = s->known,

@@ -162,6 +162,7 @@ enum err swarm_pull_part_start(struct node *n, struct error *err)
                                             .reserve = node_reserve(n),
                                             .state = node_statestore(n),
                                             .mem = mem,
+                                            .governor = n->env.governor,
                                             .overlay = node_swarm_identity(n)->overlay,
                                             .batches = present_batches,
                                             .accept_all_stamps = n->started->accept_all_stamps,

@@ -7,6 +7,7 @@
 #ifndef LARDER_NODE_SWARM_STATE_H
 #define LARDER_NODE_SWARM_STATE_H
 
+#include "core/governor.h"
 #include "node/node_state.h"
 #include "node/status.h"
 #include "store/batches.h"
@@ -48,6 +49,7 @@ struct swarm {
     struct batches_expiry expiry;
     struct node_hold hold;  /* opening, closing */
     struct node_hold drain; /* what runs at a stop */
+    struct governor_watch marks;
     struct status_section section;
     char slab_dir[LIMIT_PATH_BYTES], image_path[LIMIT_PATH_BYTES];
 };

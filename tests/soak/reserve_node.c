@@ -364,7 +364,9 @@ static void run_node(const char *dir, const char *memory)
         fail("%s", report.text);
     run.memory_bytes = config.memory;
     args = (struct config_args){ .argv = argv, .envp = envp, .all_options = true };
-    const struct node_options options = { &config, &args, parts, ARRAY_SIZE(parts) };
+    const struct node_options options = {
+        .config = &config, .args = &args, .parts = parts, .parts_count = ARRAY_SIZE(parts)
+    };
     run.start_ns = now_ns();
     enum err rc = node_create(&run.node, &options, &err);
     rc = rc ? rc : node_run(run.node, &err);

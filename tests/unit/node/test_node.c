@@ -127,7 +127,9 @@ static enum err live(const char *deadline)
     struct config_args args = { .argv = argv, .envp = envp, .all_options = true };
     struct error err = { ERR_OK, "" };
     check(config_load(&config, &args, &report), report.text);
-    const struct node_options options = { &config, &args, parts, ARRAY_SIZE(parts) };
+    const struct node_options options = {
+        .config = &config, .args = &args, .parts = parts, .parts_count = ARRAY_SIZE(parts)
+    };
     story[0] = '\0';
     check(!node_create(&node, &options, &err), err.text);
     enum err rc = node_run(node, &err);

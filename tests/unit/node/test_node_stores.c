@@ -115,7 +115,9 @@ TEST(stores_live_with_the_node_and_through_a_failing_disk)
     snprintf(dir, sizeof(dir), "--data-dir=%s/node", unit_temp_dir());
     char *argv[] = { dir, free_disk, NULL };
     config_make(&args, argv);
-    const struct node_options options = { &config, &args, parts, ARRAY_SIZE(parts) };
+    const struct node_options options = {
+        .config = &config, .args = &args, .parts = parts, .parts_count = ARRAY_SIZE(parts)
+    };
     check(!node_create(&node, &options, &err), err.text);
     enum err rc = node_run(node, &err);
     node_destroy(node);

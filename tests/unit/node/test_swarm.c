@@ -155,7 +155,9 @@ static enum err run(const char *more, struct error *err)
     args = (struct config_args){ .argv = argv, .envp = envp, .all_options = true };
     check(config_load(&config, &args, &report), report.text);
     args = (struct config_args){ .argv = argv, .envp = envp, .all_options = true };
-    const struct node_options options = { &config, &args, parts, ARRAY_SIZE(parts) };
+    const struct node_options options = {
+        .config = &config, .args = &args, .parts = parts, .parts_count = ARRAY_SIZE(parts)
+    };
     node = NULL;
     enum err rc = node_create(&node, &options, err);
     rc = rc ? rc : node_run(node, err);
