@@ -116,7 +116,7 @@ static void write_section(struct status_section *section, struct json_writer *w)
         [PULLSYNC_MALFORMED] = "malformed", [PULLSYNC_UNKNOWN_BATCH] = "unknown_batch",
         [PULLSYNC_BAD_PROOF] = "bad_proof", [PULLSYNC_OTHER_STAMP] = "other_stamp",
         [PULLSYNC_UNASKED] = "unasked",     [PULLSYNC_MISSING] = "missing",
-        [PULLSYNC_OLDER] = "older",
+        [PULLSYNC_OLDER] = "older",         [PULLSYNC_DAMAGED] = "damaged",
     };
     const struct swarm_pull *s = container_of(section, struct swarm_pull, section);
     struct puller_status st;

@@ -35,6 +35,7 @@ enum pullsync_refusal { /* in the order of the label pullsync_refused */
                         PULLSYNC_UNASKED,
                         PULLSYNC_MISSING, /* gone at the peer, as it may be */
                         PULLSYNC_OLDER,   /* a stamp that is not older holds its place */
+                        PULLSYNC_DAMAGED, /* here: what our index says of it */
                         PULLSYNC_REFUSALS
 };
 

@@ -223,6 +223,10 @@ static void on_put(struct reserve_put *put, const struct error *err)
             refuse(c, PULLSYNC_OLDER);
             break;
         case RESERVE_FAILED:
+            if (put->items[i].code == ERR_CORRUPT) { /* asked again, it fails again */
+                refuse(c, PULLSYNC_DAMAGED);
+                break;
+            }
             error_set(&lost, err ? err->code : ERR_IO, "storing: %s",
                       err ? err->text : "a chunk was lost");
             break;

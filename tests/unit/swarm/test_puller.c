@@ -6,6 +6,7 @@
 #include "core/metrics.h"
 #include "net/stream_mem.h"
 #include "store/reserve_state.h"
+#include "store/stores_state.h"
 #include "swarm/puller_state.h"
 #include "swarm/pullsync_cursors.h"
 #include "swarm/pullsync_server.h"
@@ -509,6 +510,32 @@ TEST(refused_pages_that_cannot_be_joined_are_not_done)
     check(look().remembered == LIMIT_PULLSYNC_REFUSED, "one had to go");
     check(pull_intervals_next(&first->done, 1) == 1, "and is asked for");
     check(timer_is_set(&first->history.timer), "not at once");
+    end();
+}
+
+/* A chunk whose record is damaged here fails each time: the bin goes on without it, until a repair,
+ * whose epoch makes us ask for all of it. */
+TEST(a_damaged_record_of_ours_does_not_hold_up_its_bin)
+{
+    static struct bed_chunk c;
+    struct ldb_batch *batch = ldb_batch_create(4 * KiB);
+    make();
+    bed_put(&bed, 0, 0, 0, 30);
+    bed_chunk(&bed, &c, 0, 7);
+    struct reserve_key key = key_chunk(c.id.address);
+    check(!ldb_batch_put(batch, key_bytes(&key), bytes_of("garbage", 7), NULL) &&
+              !ldb_write(bed.w[1].stores->stores[0].db, batch, true, NULL),
+          "a record");
+    ldb_batch_destroy(batch);
+    up(0);
+    bed_turn(&bed, 4000);
+    struct puller_status s = look();
+    check(s.refused[PULLSYNC_DAMAGED] == 1 && s.failed == 0, "nobody else is told to be at fault");
+    check(s.stored == 29 && bed_count(&bed, 1) == 29, "the others of its page are stored");
+    check(s.synced && s.remembered == 1, "and it is remembered");
+    bed_put(&bed, 0, 0, 30, 5);
+    bed_turn(&bed, 4000);
+    check(bed_count(&bed, 1) == 34 && look().synced, "what comes later, too");
     end();
 }
 
