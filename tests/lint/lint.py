@@ -241,7 +241,7 @@ USES = {
     "config": r"(?:->|\.)\s*(\w+)",
     "errors": r"\bERR_(\w+)",
     "limits": r"\bLIMIT_(?:ID_|CHECK\(\s*|HIT\(\s*)?(\w+)",
-    "metrics": r"\b(?:METRIC_)?([a-z][a-z0-9]*_\w+)",
+    "metrics": r"\bMETRIC_([a-z]\w*)",
 }
 USES_OTHER = r'\b[A-Za-z]\w*?_(?=(\w+))|(?i:owner|store|protocol)\w*\([^;"]*"(\w+)"'
 
