@@ -1,7 +1,9 @@
 #include "cli.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 const struct cli_command cli_commands[] = {
@@ -31,6 +33,19 @@ int cli_fail(const struct error *err)
 {
     fprintf(stderr, "larder: %s\n", err->text);
     return err_exit_code(err->code);
+}
+
+int cli_made(const char *path, int exit_code)
+{
+    struct error err = { ERR_OK, "" };
+    struct stat st;
+    if (exit_code || !lstat(path, &st) || errno != ENOENT) /* others may not look into it */
+        return exit_code;
+    error_set(&err, ERR_NOT_FOUND,
+              "the running node made %s, but not where we see it: a service has a /tmp of its own "
+              "(FILES in larder(8))",
+              path);
+    return cli_fail(&err);
 }
 
 void cli_print_wrapped(FILE *f, const char *indent, const char *text)

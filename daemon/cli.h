@@ -45,6 +45,10 @@ int cli_fail_config(uint32_t errors);
 /* "larder: sentence" on standard error; returns the exit code of its row. */
 int cli_fail(const struct error *err);
 
+/* Of a command by which the running node made path: is it there for us too? A service has a /tmp of
+ * its own. Returns exit_code, or another when it was 0 and there is nothing. */
+int cli_made(const char *path, int exit_code);
+
 /* Escapes for headings, empty unless f is a terminal and NO_COLOR is not set. */
 const char *cli_bold(FILE *f);
 const char *cli_plain(FILE *f);

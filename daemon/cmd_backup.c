@@ -35,6 +35,8 @@ int cmd_backup(struct cli *cli)
     int exit_code = 0;
     const char *const words[] = { "backup", dir, NULL };
     enum err rc = client_run(config.data_dir, words, NULL, &exit_code, &err);
+    if (!rc)
+        exit_code = cli_made(dir, exit_code);
     if (rc == ERR_UNREACHABLE) {
         error_clear(&err);
         rc = offline_backup(&config, dir, &err);

@@ -75,6 +75,8 @@ static enum err words_make(struct reserve_cli *r, char *const *operands, uint32_
 static enum err run(struct config *config, struct reserve_cli *r, int *exit_code, struct error *err)
 {
     enum err rc = client_run(config->data_dir, r->words, NULL, exit_code, err);
+    if (!rc && !strcmp(r->words[1], "download"))
+        *exit_code = cli_made(r->paths[0], *exit_code);
     if (rc != ERR_UNREACHABLE)
         return rc;
     if (!config->swarm)

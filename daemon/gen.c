@@ -200,7 +200,16 @@ static void print_man(const struct option_target *t)
         ".SH FILES\n"
         ".TP\n.I /etc/larder/larder.yaml\nThe configuration, unless \\-\\-config names another.\n"
         ".TP\n.I $STATE_DIRECTORY, $XDG_STATE_HOME/larder, ~/.local/state/larder\n"
-        "The data directory, the first that applies, unless data\\-dir names another.\n");
+        "The data directory, the first that applies, unless data\\-dir names another.\n"
+        ".TP\n.I DIR, PATH, FILE\n");
+    print_roff("What larder backup, larder reserve upload and larder reserve download are given is "
+               "opened by the running node itself, as its own user. The service of the package "
+               "sees only its own directories: below /var/lib/larder, for example "
+               "/var/lib/larder/backup, or in a folder that belongs to the user larder and that a "
+               "drop-in names (systemctl edit larder, then a restart):");
+    printf(".PP\n.nf\n[Service]\nReadWritePaths=/srv/larder\\-backup\n"
+           "BindReadOnlyPaths=/srv/files\n.fi\n.PP\n");
+    print_roff("Its /tmp is its own and goes with it, and it sees no home folders.");
 }
 
 int main(int argc, char **argv)

@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/units.h"
-#include "node/admin.h"
+#include "node/admin_commands.h"
 #include "node/node_state.h"
 #include "node/node_stores.h"
 #include "node/swarm.h"
@@ -56,7 +56,7 @@ static void on_done(void *ctx, const struct error *err)
     s->on_space = NULL;
     mem_free(node_owner(s->node, "node"), c);
     if (failure.code)
-        admin_fail(s, &failure);
+        admin_fail_path(s, &failure);
     else
         admin_end(s, 0);
 }

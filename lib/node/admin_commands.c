@@ -1,5 +1,9 @@
 #include "node/admin_commands.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "base/mem.h"
 #include "node/admin_backup.h"
 #include "node/admin_keys.h"
@@ -37,6 +41,34 @@ const struct admin_command admin_commands[] = {
     { "find-providers", admin_find_providers_start, false },
     { NULL, NULL, false },
 };
+
+/* Does err end with the system's words for errnum, where error_errno puts them? */
+static bool says_errno(const struct error *err, int errnum)
+{
+    char words[96];
+    const char *why = strerror_r(errnum, words, sizeof(words));
+    size_t size = strlen(why), have = strlen(err->text);
+    return have >= size && !strcmp(err->text + have - size, why);
+}
+
+void admin_fail_path(struct admin_session *s, const struct error *err)
+{
+    static const char hint[] =
+        "\nthe running node opens this path itself, as its own user: a service sees only its own "
+        "directories, /var/lib/larder and what a drop-in names (FILES in larder(8))";
+    static const int unseen[] = { EROFS, EACCES, EPERM, ENOENT };
+    bool foreign = false;
+    for (size_t i = 0; !s->node->offline && i < ARRAY_SIZE(unseen); i++)
+        foreign |= says_errno(err, unseen[i]);
+    if (foreign) {
+        char text[LIMIT_ERROR_TEXT_BYTES + sizeof(hint) + 1];
+        int size = snprintf(text, sizeof(text), "%s%s\n", err->text, hint);
+        admin_write(s, ADMIN_ERR, text, (size_t)size);
+        admin_end(s, err_exit_code(err->code));
+    } else {
+        admin_fail(s, err);
+    }
+}
 
 static void on_idle(void *ctx)
 {

@@ -7,7 +7,7 @@
 #include "codec/curve.h"
 #include "core/config.h"
 #include "net/ethkey.h"
-#include "node/admin.h"
+#include "node/admin_commands.h"
 #include "node/admin_reserve.h"
 #include "node/swarm.h"
 #include "node/swarm_state.h"
@@ -46,7 +46,7 @@ static void upload_fail(struct upload_command *c, const struct error *err)
     struct admin_session *s = c->session;
     struct error failed = *err; /* it may be the upload's */
     upload_free(c);
-    admin_fail(s, &failed);
+    admin_fail_path(s, &failed);
 }
 
 static void on_upload_progress(void *ctx, const struct upload_progress *now)
@@ -195,7 +195,7 @@ static void on_downloaded(void *ctx, const struct error *err)
     s->on_gone = NULL;
     mem_free(s->node->swarm->mem, c);
     if (failed.code) {
-        admin_fail(s, &failed);
+        admin_fail_path(s, &failed);
         return;
     }
     int size = snprintf(told, sizeof(told), "%s in %" PRIu64 " files, %" PRIu64 " chunks\n",

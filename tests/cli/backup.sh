@@ -17,6 +17,10 @@ is "all facts are in it" "$(records online)" 200
 run backup "$scratch/online" --data-dir="$scratch/one"
 is "a second one into the same folder: exit code" "$code" 1
 ok "and why" grep -q "$scratch/online is not empty" <<<"$err"
+ok "and no word of a service" eval "! grep -q 'a service sees' <<<\"\$err\""
+run backup "$scratch/nowhere/at/all" --data-dir="$scratch/one"
+is "into a folder that the node cannot make" "$code" 3
+ok "and who it is that makes it" grep -q "opens this path itself.*a service sees only" <<<"$err"
 run restore "$scratch/online" --data-dir="$scratch/one"
 is "restore into a running node" "$code" 4
 kill -TERM "$pid"
@@ -40,6 +44,27 @@ run backup "$scratch/again" --data-dir="$scratch/two"
 is "its backup has the same facts" "$code $(records again)" "0 200"
 kill -TERM "$pid"
 ended "$pid"
+
+# A node in a tree of its own, as a service with PrivateTmp=yes is.
+mkdir "$scratch/private"
+apart=(unshare --mount)
+[ "$(id -u)" = 0 ] || apart=(unshare --user --map-root-user --mount)
+cat >"$scratch/apart.sh" <<END
+#!/bin/bash
+exec ${apart[*]} sh -c 'mount -t tmpfs none "$scratch/private" && exec "$larder" "\$@"' sh "\$@"
+END
+chmod +x "$scratch/apart.sh"
+if "${apart[@]}" mount -t tmpfs none "$scratch/private" 2>/dev/null; then
+    larder=$scratch/apart.sh start two
+    ok "a node that sees another folder there" wait_for "$scratch/two.log" " ready "
+    run backup "$scratch/private/online" --data-dir="$scratch/two"
+    is "a backup that nobody else sees" "$code" 1
+    ok "and why" grep -q "private/online, but not where we see it: a service has a /tmp of its own" <<<"$err"
+    kill -TERM "$pid"
+    ended "$pid"
+else
+    echo "# no mount of our own: not tried"
+fi
 
 truncate -s 5 "$scratch"/two/state/CURRENT
 run start --data-dir="$scratch/two"

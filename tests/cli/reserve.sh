@@ -76,6 +76,10 @@ rm -r tree/link tree/empty
 ok "it is the same" diff -r tree copy
 run reserve download "$reference" -o copy --data-dir="$scratch/one"
 is "not over what is there" "$code" 1
+run reserve download "$reference" -o nowhere/at/all --data-dir="$scratch/one"
+ok "nor to where the node cannot write, and who it is that writes" grep -q "a service sees only" <<<"$err"
+run reserve upload nowhere --batch "$batch" --stamp-key stamp.key --data-dir="$scratch/one"
+ok "the same for what it cannot read" grep -q "a service sees only" <<<"$err"
 run reserve download "$reference" -o manifest --raw --data-dir="$scratch/one"
 is "the bytes of the manifest" "$code $(stat -c %s manifest | grep -c '^[0-9]*$')" "0 1"
 run reserve download "${reference//[0-9]/0}" -o nothing --data-dir="$scratch/one"

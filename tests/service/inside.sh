@@ -51,6 +51,28 @@ check "node.json names its process" \
     grep -q "\"pid\": $(property MainPID)\b" /var/lib/larder/node.json
 check "MemoryHigh is the setting and 64 MiB" is MemoryHigh $((1088 * 1024 * 1024))
 
+# A backup is written by the service, which sees its own directories.
+node() {
+    larder "$@" --data-dir /var/lib/larder 2>/tmp/node.err >/tmp/node.out
+}
+said() {
+    grep -q -- "$1" /tmp/node.err || { sed 's/^/# /' /tmp/node.err && false; }
+}
+check "a backup into the state directory" node backup /var/lib/larder/backup
+check "is there, and closed to others" \
+    test "$(stat -c '%U %a' /var/lib/larder/backup)" = "larder 700"
+check "one to where the service may not write fails" eval '! node backup /srv/backup'
+check "and says that the service sees only its own directories" said 'a service sees only its own'
+check "one below /tmp is not there for others" eval '! node backup /tmp/backup'
+check "and says so" said 'a service has a /tmp of its own'
+install -d -o larder -g larder -m 0700 /srv/backup
+mkdir -p /run/systemd/system/$unit.d
+printf '[Service]\nReadWritePaths=/srv/backup\n' >/run/systemd/system/$unit.d/backup.conf
+systemctl daemon-reload
+check "restarted with a drop-in" systemctl restart $unit
+check "the backup goes where it says" node backup /srv/backup/first
+check "and is there" test -s /srv/backup/first/manifest
+
 pid=$(property MainPID)
 echo 'log-level: debug' >>/etc/larder/larder.yaml
 check "reload" systemctl reload $unit
