@@ -33,12 +33,6 @@ static uint32_t workers_max(const struct provider *p)
     return is_lean(p) ? 1 : p->o.workers;
 }
 
-/* One is kept for what is due in time. */
-static uint32_t burst_max(const struct provider *p)
-{
-    return workers_max(p) > 1 ? workers_max(p) - 1 : 1;
-}
-
 static bool must_wait(const struct provider *p, struct kad_prefix part)
 {
     for (uint32_t i = 0; i < PROVIDER_RETRIES; i++)
@@ -78,7 +72,7 @@ static bool on_want(void *ctx, struct kad_prefix region, struct kad_prefix *part
 static void on_covers(void *ctx, struct kad_prefix prefix)
 {
     struct provider_worker *w = ctx;
-    if (!w->pending_only && !is_claimed(w->provider, prefix, w))
+    if (w->kind != PROVIDER_NEW && !is_claimed(w->provider, prefix, w))
         w->claim = prefix;
 }
 
@@ -108,7 +102,7 @@ static void on_part_done(void *ctx, const struct region_part *part)
         p->holders_sum += part->sent * 1000;
         p->holders_keys += part->keys;
     }
-    if (!w->pending_only)
+    if (w->kind != PROVIDER_NEW)
         schedule_put(&p->schedule, &e);
     provider_flush(p);
 }
@@ -153,7 +147,7 @@ static uint32_t active(const struct provider *p)
     return n;
 }
 
-static bool worker_start(struct provider *p, struct kad_prefix prefix, bool pending_only)
+static bool worker_start(struct provider *p, struct kad_prefix prefix, enum provider_kind kind)
 {
     struct provider_worker *w = p->workers;
     struct error err = { ERR_OK, "" };
@@ -169,7 +163,7 @@ static bool worker_start(struct provider *p, struct kad_prefix prefix, bool pend
         .record = record,
         .preimages = p->preimages,
         .prefix = prefix,
-        .pending_only = pending_only,
+        .pending_only = kind == PROVIDER_NEW,
         .chunk_keys =
             is_lean(p) ? MIN(p->o.chunk_keys, (uint32_t)LIMIT_PROVIDER_LEAN_KEYS) : p->o.chunk_keys,
         .connections = p->o.connections,
@@ -178,7 +172,7 @@ static bool worker_start(struct provider *p, struct kad_prefix prefix, bool pend
         .events = { on_want, on_covers, on_ongoing, provider_resume, on_part_done, on_done, w },
     };
     w->claim = prefix;
-    w->pending_only = pending_only;
+    w->kind = kind;
     w->done_something = false;
     if (!record || region_start(&w->region, &options, &err)) {
         w->region = NULL;
@@ -192,7 +186,7 @@ static bool worker_start(struct provider *p, struct kad_prefix prefix, bool pend
 struct candidate {
     struct kad_prefix prefix;
     uint64_t done_ms; /* 0: never */
-    bool found, late;
+    bool found;
 };
 
 /* Servers, and what was read from the disk, can make it long; each bit more doubles the walk. A
@@ -221,20 +215,20 @@ struct kad_prefix provider_longer(const struct provider *p, struct kad_prefix pa
 }
 
 static void consider(struct provider *p, struct candidate *best, struct kad_prefix part,
-                     const struct schedule_entry *e, bool late)
+                     const struct schedule_entry *e)
 {
     uint64_t done = e ? e->done_ms : 0;
     if (best->found && best->done_ms <= done)
         return;
     if (is_claimed(p, part, NULL) || must_wait(p, part))
         return;
-    *best = (struct candidate){ provider_longer(p, part), done, true, late };
+    *best = (struct candidate){ provider_longer(p, part), done, true };
 }
 
-/* One walk over the key space: what is due, and what the gauges show. */
-static struct candidate survey(struct provider *p)
+/* One walk over the key space: the oldest part in time and the oldest that is late, and what the
+ * gauges show. */
+static void survey(struct provider *p, struct candidate best[PROVIDER_NEW])
 {
-    struct candidate best = { .found = false };
     uint64_t now = provider_wall_ms(p), end, at = 0, fresh = 0;
     uint8_t len = first_len(p);
     p->late = p->scheduled = 0;
@@ -255,10 +249,9 @@ static struct candidate survey(struct provider *p)
             continue;
         bool late = !e || schedule_due(&p->schedule, e) + LIMIT_PROVIDER_SOON_MS < now;
         p->late += late;
-        consider(p, &best, part, e, late);
+        consider(p, &best[late ? PROVIDER_LATE : PROVIDER_DUE], part, e);
     }
     p->fresh_millionths = (uint32_t)((unsigned __int128)fresh * 1000000 >> 43);
-    return best;
 }
 
 /* Since when there is something; the clock may have been stepped back meanwhile. True: it has begun
@@ -285,65 +278,148 @@ static void note_times(struct provider *p)
 
 /* ---- new keys of fresh parts ---- */
 
+static bool takes_new(const struct provider *p, const struct schedule_entry *e)
+{
+    return e && schedule_is_fresh(&p->schedule, e, provider_wall_ms(p)) &&
+           !is_claimed(p, e->prefix, NULL) && !must_wait(p, e->prefix);
+}
+
+/* Behind that place: a key there that sorts behind all others. */
+static void scan_behind(struct provider *p, uint64_t place)
+{
+    memset(p->scan.after, 0xff, sizeof(p->scan.after));
+    be64_encode(p->scan.after, place);
+    p->scan.after_size = sizeof(p->scan.after);
+}
+
+/* The rest of a round. In parts that are not fresh new keys are done with all others: these are
+ * passed over without a look at the disk. */
+static void scan_on(struct provider *p, uint64_t end)
+{
+    while (end < UINT64_MAX) {
+        uint64_t at = end + 1;
+        if (takes_new(p, schedule_at(&p->schedule, at, &end))) {
+            scan_behind(p, at - 1);
+            p->scanning = true;
+            p->out++;
+            keystore_read(p->o.keystore, &p->scan);
+            return;
+        }
+    }
+    p->scan.after_size = 0; /* from the start, the next time */
+    p->new_next &= !p->scan_whole;
+}
+
 static void on_scanned(struct keystore_read *req, const struct error *err)
 {
     struct provider *p = container_of(req, struct provider, scan);
-    uint64_t end;
+    uint64_t end = UINT64_MAX;
     p->out--;
     p->scanning = false;
     if (provider_back(p))
         return;
-    if (err || p->scan_key.count == 0) {
-        req->after_size = 0; /* from the start, the next time */
+    bool any = !err && p->scan_key.count > 0;
+    const struct schedule_entry *e =
+        any ? schedule_at(&p->schedule, keyset_kad(&p->scan_key, 0), &end) : NULL;
+    if (!takes_new(p, e)) {
+        scan_on(p, end);
         return;
     }
-    uint64_t kad = keyset_kad(&p->scan_key, 0);
-    const struct schedule_entry *e = schedule_at(&p->schedule, kad, &end);
-    /* The scan goes on behind the part: a key there that sorts behind all others. */
-    memset(req->after, 0xff, sizeof(req->after));
-    be64_encode(req->after, end);
-    req->after_size = sizeof(req->after);
-    timer_set(&p->tick, 1); /* the next part need not wait for its turn */
-    if (!e || !schedule_is_fresh(&p->schedule, e, provider_wall_ms(p)) ||
-        is_claimed(p, e->prefix, NULL) || must_wait(p, e->prefix))
-        return; /* it is done with its part */
-    if (active(p) >= burst_max(p))
-        return; /* workers have begun since the scan did */
-    (void)worker_start(p, e->prefix, true);
+    scan_behind(p, end);
+    p->new_part = e->prefix;
+    p->new_found = true;
+    timer_set(&p->tick, 1);
 }
 
 static void scan_pending(struct provider *p)
 {
-    if (p->scanning || keystore_pending(p->o.keystore) == 0)
+    if (p->scanning || p->new_found || keystore_pending(p->o.keystore) == 0)
         return;
     p->scan.kind = KEYSTORE_PENDING;
     p->scan.keys = &p->scan_key;
     p->scan.cb = on_scanned;
+    p->scan_whole = p->scan.after_size == 0;
     p->scanning = true;
     p->out++;
     keystore_read(p->o.keystore, &p->scan);
 }
 
+/* Things have changed since it was found. */
+static bool has_new(struct provider *p)
+{
+    uint64_t end;
+    const struct schedule_entry *e = schedule_at(&p->schedule, p->new_part.bits, &end);
+    p->new_found &= takes_new(p, e) && kad_prefix_holds(e->prefix, p->new_part);
+    return p->new_found;
+}
+
+/* ---- whose turn it is ---- */
+
+/* One worker is kept for what is in time and one for what is late: each does what there is of its
+ * own, and the rest when there is none. New keys of fresh parts, which may be few or millions, get
+ * every other start of the second, and what nothing else wants, but for one worker. */
+enum provider_kind provider_turn(const struct provider_turn *t)
+{
+    bool several = t->workers > 1;
+    uint32_t busy = t->busy[PROVIDER_DUE] + t->busy[PROVIDER_LATE] + t->busy[PROVIDER_NEW];
+    if (busy >= t->workers)
+        return PROVIDER_KINDS;
+    if (several && t->wants[PROVIDER_DUE] && t->busy[PROVIDER_DUE] == 0)
+        return PROVIDER_DUE;
+    if (t->new_next && t->wants[PROVIDER_NEW] && t->busy[PROVIDER_NEW] == 0)
+        return PROVIDER_NEW;
+    if (several && t->wants[PROVIDER_LATE] && t->busy[PROVIDER_LATE] == 0)
+        return PROVIDER_LATE;
+    if (t->wants[PROVIDER_LATE] && (t->late_is_older || !t->wants[PROVIDER_DUE]))
+        return PROVIDER_LATE;
+    if (t->wants[PROVIDER_DUE])
+        return PROVIDER_DUE;
+    return t->wants[PROVIDER_NEW] && (!several || busy + 1 < t->workers) ? PROVIDER_NEW
+                                                                         : PROVIDER_KINDS;
+}
+
+/* False: there is no memory now, and the next tick tries again. */
+static bool turn_take(struct provider *p, enum provider_kind kind, struct kad_prefix part,
+                      bool late)
+{
+    if (!worker_start(p, part, kind))
+        return false;
+    if (kind == PROVIDER_NEW)
+        p->new_found = p->new_next = false;
+    else
+        p->new_next |= kind == PROVIDER_LATE || !late;
+    return true;
+}
+
 void provider_pick_tick(struct provider *p)
 {
-    uint32_t workers = workers_max(p);
     bool admitted = !p->o.governor || governor_admits(p->o.governor);
     schedule_clock(&p->schedule, provider_wall_ms(p));
     for (;;) {
-        struct candidate c = survey(p);
-        uint32_t n = active(p);
+        struct candidate c[PROVIDER_NEW] = { 0 };
+        struct provider_turn t = { .workers = workers_max(p) };
+        survey(p, c);
         note_times(p);
-        if (p->state != PROVIDER_ONLINE || !p->has_address || !admitted || n >= workers)
+        if (p->state != PROVIDER_ONLINE || !p->has_address || !admitted)
             return;
-        if (c.found && n >= (c.late ? burst_max(p) : workers))
+        for (uint32_t i = 0; i < p->o.workers; i++)
+            if (p->workers[i].region)
+                t.busy[p->workers[i].kind]++;
+        t.wants[PROVIDER_DUE] = c[PROVIDER_DUE].found;
+        t.wants[PROVIDER_LATE] = c[PROVIDER_LATE].found;
+        t.wants[PROVIDER_NEW] = has_new(p);
+        t.late_is_older = c[PROVIDER_LATE].done_ms <= c[PROVIDER_DUE].done_ms;
+        t.new_next = p->new_next;
+        enum provider_kind kind = provider_turn(&t);
+        if (kind == PROVIDER_KINDS) {
+            if (p->new_next || !(t.wants[PROVIDER_DUE] || t.wants[PROVIDER_LATE]))
+                scan_pending(p);
             return;
-        if (!c.found)
-            break;
-        if (!worker_start(p, c.prefix, false))
+        }
+        if (!turn_take(p, kind, kind == PROVIDER_NEW ? p->new_part : c[kind].prefix,
+                       t.wants[PROVIDER_LATE]))
             return;
     }
-    if (active(p) < burst_max(p))
-        scan_pending(p);
 }
 
 void provider_shrink(struct provider *p, bool urgent)

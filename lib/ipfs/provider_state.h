@@ -11,11 +11,19 @@
 
 enum { PROVIDER_ROWS_BYTES = 16 * 1024, PROVIDER_RETRIES = 32, PROVIDER_RESUMES = 32 };
 
+enum provider_kind {                 /* of what a worker does */
+                     PROVIDER_DUE,   /* a part in time */
+                     PROVIDER_LATE,  /* one that is due for longer, or was never provided */
+                     PROVIDER_NEW,   /* new keys of a part that is fresh */
+                     PROVIDER_KINDS, /* nothing */
+};
+
 struct provider_worker {
     struct provider *provider;
     struct region *region; /* NULL: idle */
     struct kad_prefix claim;
-    bool pending_only, done_something;
+    enum provider_kind kind;
+    bool done_something;
     uint64_t ongoing;
 };
 
@@ -81,7 +89,10 @@ struct provider {
     uint32_t retry_at;
     struct keystore_read scan; /* for pending keys of parts that are fresh */
     struct keyset scan_key;
-    bool scanning;
+    bool scanning, scan_whole; /* whole: this round began at the start of the key space */
+    struct kad_prefix new_part;
+    bool new_found;                           /* there are some in new_part */
+    bool new_next;                            /* they come before the next part that is late */
     uint64_t lean_until_ms;                   /* on the loop's clock */
     uint64_t pending_since_ms, late_since_ms; /* wall clock; 0: nothing is */
     uint64_t cycle_ms;
@@ -108,6 +119,14 @@ void provider_net_lost(struct provider *p); /* a region failed for want of serve
 void provider_net_stop(struct provider *p);
 
 /* provider_pick.c */
+struct provider_turn {
+    uint32_t workers;              /* that may work */
+    uint32_t busy[PROVIDER_KINDS]; /* that do */
+    bool wants[PROVIDER_KINDS];    /* there is a part for one more */
+    bool late_is_older, new_next;
+};
+/* What one more worker does. */
+enum provider_kind provider_turn(const struct provider_turn *t);
 void provider_pick_tick(struct provider *p);
 /* Of a part, what is to be explored next: in halves, when the whole of it has left gaps. */
 struct kad_prefix provider_longer(const struct provider *p, struct kad_prefix part);

@@ -329,16 +329,24 @@ static void part_begin(struct region *r)
     pass_begin(r, false, bytes_of(at->last, at->last_size));
 }
 
+/* New keys are those of the prefix alone: what was explored with it is late, or another worker's,
+ * and its new keys come with all others. */
+static bool next_wanted(struct region *r, struct kad_prefix *part)
+{
+    bool whole = kad_prefix_holds(r->o.prefix, r->at);
+    if (!r->o.pending_only)
+        return r->o.events.want(r->o.events.ctx, r->at, part);
+    *part = whole ? r->at : r->o.prefix;
+    return r->part.servers == 0 && (whole || kad_prefix_holds(r->at, r->o.prefix));
+}
+
 /* Region after region, and in each the parts that are wanted. */
 static void next_part(struct region *r)
 {
     const struct explore *e = &r->u.explore;
     struct kad_prefix part = r->at;
     for (;;) {
-        bool wanted = r->servers_count > 0 &&
-                      (r->o.pending_only ? r->part.prefix.bits != r->at.bits || r->part.servers == 0
-                                         : r->o.events.want(r->o.events.ctx, r->at, &part));
-        if (wanted && !r->canceled)
+        if (r->servers_count > 0 && !r->canceled && next_wanted(r, &part))
             break;
         uint64_t end = r->at.bits | ~kad_prefix_mask(r->at.len);
         if (r->canceled || end == (e->prefix.bits | ~kad_prefix_mask(e->prefix.len))) {
