@@ -29,6 +29,17 @@ static void print_evicted(struct admin_session *s, const struct reserve_status *
                 st->evicted[RESERVE_EVICT_ASKED]);
 }
 
+static void print_faults(struct admin_session *s, const struct reserve *r,
+                         const struct reserve_status *st)
+{
+    struct error err = { ERR_OK, "" };
+    if (st->damaged > 0)
+        admin_print(s, "damaged records met by evictions: %" PRIu64 "; run 'reserve verify'\n",
+                    st->damaged);
+    if (!reserve_ready(r, &err))
+        admin_print(s, "%s\n", err.text);
+}
+
 static void start_stats(struct admin_session *s)
 {
     struct swarm *swarm = s->node->swarm;
@@ -53,6 +64,7 @@ static void start_stats(struct admin_session *s)
         admin_print(s, ", %.2f bytes an entry", (double)st.cache_bytes / (double)st.cache_entries);
     admin_print(s, "\n");
     print_evicted(s, &st);
+    print_faults(s, swarm->reserve, &st);
     print_bins(s, &st);
     admin_end(s, 0);
 }

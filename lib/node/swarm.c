@@ -178,6 +178,9 @@ enum err swarm_part_start(struct node *n, struct error *err)
     s->section.name = "swarm";
     s->section.write = swarm_status_write;
     status_section_add(node_status(n), &s->section);
+    s->condition.name = "reserve";
+    s->condition.look = swarm_look_reserve;
+    status_condition_add(node_status(n), &s->condition);
     return ERR_OK;
 }
 
@@ -207,6 +210,7 @@ static void swarm_free(struct swarm *s)
 {
     struct node *n = s->node;
     status_section_remove(&s->section);
+    status_condition_remove(&s->condition);
     if (s->marks.cb)
         governor_watch_remove(&s->marks);
     reserve_destroy(s->reserve);

@@ -51,6 +51,7 @@ struct swarm {
     struct node_hold drain; /* what runs at a stop */
     struct governor_watch marks;
     struct status_section section;
+    struct status_condition condition;
     char slab_dir[LIMIT_PATH_BYTES], image_path[LIMIT_PATH_BYTES];
 };
 
@@ -62,6 +63,7 @@ bool swarm_batches_drain(struct swarm *s);
 
 /* swarm_status.c */
 const char *swarm_cache_name(enum hascache_state state);
+enum readiness swarm_look_reserve(struct status_condition *c, struct error *why);
 void swarm_status_write(struct status_section *section, struct json_writer *w);
 
 #endif

@@ -52,7 +52,14 @@ static void write_reserve(const struct swarm *s, struct json_writer *w)
     json_put_uint(w, "evicted",
                   st.evicted[RESERVE_EVICT_ASKED] + st.evicted[RESERVE_EVICT_CAPACITY] +
                       st.evicted[RESERVE_EVICT_EXPIRED]);
+    json_put_uint(w, "damaged", st.damaged);
     write_bins(&st, w);
+}
+
+enum readiness swarm_look_reserve(struct status_condition *c, struct error *why)
+{
+    const struct swarm *s = container_of(c, struct swarm, condition);
+    return !s->open || reserve_ready(s->reserve, why) ? READINESS_OK : READINESS_DEGRADED;
 }
 
 void swarm_status_write(struct status_section *section, struct json_writer *w)

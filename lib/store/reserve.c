@@ -32,6 +32,7 @@ enum err reserve_create(struct reserve **out, const struct reserve_options *o, s
     timer_init(&r->group_timer, o->loop, on_group_timer, "reserve_group");
     timer_init(&r->reload_timer, o->loop, reserve_reload_due, "reserve_reload");
     timer_init(&r->capacity.timer, o->loop, reserve_radius_timer, "reserve_radius");
+    timer_init(&r->retry_timer, o->loop, reserve_retry_due, "reserve_retry");
     timer_init(&r->close_timer, o->loop, on_close_timer, "reserve_close");
     sem_start(&r->has_sem, o->loop, o->has_concurrency);
     reserve_metrics_start(r);
@@ -293,7 +294,7 @@ static void close_done(struct store_job *job, const struct error *err)
 static void on_close_timer(struct timer *t)
 {
     struct reserve *r = container_of(t, struct reserve, close_timer);
-    if (r->scan->out || r->trim_out || r->readers > 0 || r->capacity.busy ||
+    if (r->scan->out || r->trim_out || r->probe_out || r->readers > 0 || r->capacity.busy ||
         work_pending(&r->populate) || work_pending(&r->reload_job.work_) ||
         deferred_pending(&r->reload_job.later_) || list_linked(&r->reload_job.link_)) {
         timer_set(t, 1);
@@ -315,6 +316,7 @@ void reserve_close(struct reserve *r, reserve_cb *cb, void *ctx)
     r->life_ctx = ctx;
     timer_set(&r->group_timer, 0);
     timer_set(&r->reload_timer, 0);
+    timer_set(&r->retry_timer, 0);
     timer_set(&r->capacity.timer, 0);
     loop_defer_cancel(&r->life_later);
     reserve_evict_cancel(&r->capacity.evict); /* the rest of it after the next opening */

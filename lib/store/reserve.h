@@ -77,8 +77,9 @@ struct reserve_status {
     uint64_t put_outcomes[RESERVE_OUTCOMES];              /* by enum reserve_outcome */
     uint64_t has_cache_hits, has_cache_misses, has_index; /* answers by who gave them */
     uint64_t evicted[RESERVE_EVICT_REASONS];              /* entries */
-    uint8_t radius;                                       /* bins below it are not wanted */
-    bool deriving;                                        /* the slot map is not whole yet */
+    uint64_t damaged; /* index records that evictions met and that do not belong together */
+    uint8_t radius;   /* bins below it are not wanted */
+    bool deriving;    /* the slot map is not whole yet */
 };
 /* While it is held the has-cache does not grow, and none is made: what it would need a page for is
  * asked of the index. Let go, it is made whole from the index, LIMIT_RESERVE_RADIUS_MS later at
@@ -128,6 +129,7 @@ void reserve_evict(struct reserve *r, struct reserve_evict *req);
  * with ERR_CANCELED, unless that was the last step. */
 void reserve_evict_cancel(struct reserve_evict *req);
 
+#include "store/reserve_health.h"
 #include "store/reserve_issued.h"
 #include "store/reserve_put.h"
 #include "store/reserve_read.h" /* get, list, watch */

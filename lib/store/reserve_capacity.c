@@ -33,15 +33,30 @@ static void begin(struct reserve *r)
         return;
     }
     r->capacity.after = (struct reserve_key){ { 'S' }, 1 };
+    r->capacity.evicted = r->capacity.skipped = false;
     find_next(r);
+}
+
+/* err: NULL when there is no more to do. */
+static void end(struct reserve *r, const struct error *err)
+{
+    r->capacity.busy = false;
+    if (err)
+        reserve_failed(r, RESERVE_WORK_CAPACITY, err);
+    else if (r->phase == RESERVE_OPEN && !r->suspect)
+        reserve_went_well(r, RESERVE_WORK_CAPACITY);
 }
 
 void reserve_capacity_check(struct reserve *r)
 {
-    if (r->capacity.busy || !over(r))
+    bool failed = reserve_failure(r, RESERVE_WORK_CAPACITY) != NULL;
+    if (r->capacity.busy || (failed && timer_is_set(&r->retry_timer)))
         return;
     r->capacity.busy = true;
-    begin(r);
+    if (over(r))
+        begin(r);
+    else
+        end(r, NULL);
 }
 
 /* Worker: the capacity's key and batch are the job's own. */
@@ -76,27 +91,39 @@ static void find_done(struct store_job *job, const struct error *err)
     struct reserve *r = container_of(job, struct reserve, capacity.job);
     struct reserve_capacity *c = &r->capacity;
     if (err || !over(r)) {
-        c->busy = false;
+        end(r, err);
     } else if (c->found) {
         c->evict.bin = c->radius;
         c->evict.reason = RESERVE_EVICT_CAPACITY;
         c->evict.cb = on_evicted;
         reserve_capacity_recount(r);
         reserve_evict(r, &c->evict);
+    } else if (c->skipped && !c->evicted) {
+        end(r, &c->fault); /* a higher radius is not the answer to a damaged index */
     } else if (c->radius < OVERLAY_BIN_MAX) {
         set_radius(r, c->radius + 1);
     } else {
-        c->busy = false; /* what is left is as near as can be */
+        end(r, c->skipped ? &c->fault : NULL); /* what is left is as near as can be */
     }
 }
 
 static void on_evicted(struct reserve_evict *req, const struct error *err)
 {
     struct reserve *r = container_of(req, struct reserve, capacity.evict);
-    if (err || !over(r))
-        r->capacity.busy = false;
-    else
+    struct reserve_capacity *c = &r->capacity;
+    if (err && err->code == ERR_CORRUPT) { /* one batch cannot be read: the others can lose more */
+        c->skipped = true;
+        c->fault = *err;
+        reserve_met_damage(r, 1);
+    } else if (err) {
+        end(r, err);
+        return;
+    }
+    c->evicted |= req->evicted > 0;
+    if (over(r))
         find_next(r);
+    else
+        end(r, NULL);
 }
 
 static enum err radius_run(struct store_job *job, struct ldb *db UNUSED, struct error *err)
@@ -109,7 +136,7 @@ static void radius_done(struct store_job *job, const struct error *err)
 {
     struct reserve *r = container_of(job, struct reserve, capacity.job);
     if (err || !over(r))
-        r->capacity.busy = false;
+        end(r, err);
     else
         begin(r);
 }
@@ -125,8 +152,9 @@ void reserve_radius_timer(struct timer *t)
     c->stored_before = stored;
     timer_set(t, LIMIT_RESERVE_RADIUS_MS);
     reserve_scan_retry(r);
+    reserve_capacity_check(r);
     if (c->busy || r->suspect || !idle || c->radius <= r->options.radius_min ||
-        within >= r->options.capacity / 2)
+        (r->options.capacity > 0 && within >= r->options.capacity / 2))
         return;
     c->busy = true;
     set_radius(r, c->radius - 1);

@@ -30,6 +30,7 @@ static void walk_begin(struct reserve *r)
 {
     r->evict.after = key_of('S', bytes_of(current(r)->batch, 32), bytes_of("", 0));
     r->evict.end = false;
+    r->evict.damaged = 0;
     r->evict.victims_count = 0;
 }
 
@@ -124,8 +125,9 @@ static void see(struct reserve *r, const struct reserve_evict *req, struct bytes
 {
     struct reserve_eviction *e = &r->evict;
     struct reserve_victim v = { .bin = s->bin };
+    e->damaged += s->bin >= RESERVE_BINS;
     if (s->bin >= req->bin || s->bin >= RESERVE_BINS)
-        return; /* the second: a damaged record, which txn_remove would refuse */
+        return;
     if (e->step == EVICT_COUNT) {
         e->places[place_of(s)]++;
         return;
@@ -160,9 +162,9 @@ static enum err walk(struct reserve *r, struct ldb *db, struct error *err)
         if (bytes_equal(key, key_bytes(&e->after)))
             continue;
         e->after = key_of('S', bytes_of(key.data + 1, 32), bytes_of(key.data + 33, 8));
-        if (value.size != S_VALUE_BYTES) {
-            rc = error_set(err, ERR_CORRUPT, "a stamp index record has a wrong size");
-            break;
+        if (value.size != S_VALUE_BYTES) { /* nobody knows its bin: it stays for a repair */
+            e->damaged++;
+            continue;
         }
         s_value_decode(&s, value.data);
         see(r, req, key, &s, room);
@@ -189,6 +191,7 @@ static void finish(struct reserve *r, const struct error *err)
 {
     struct reserve_evict *req = current(r);
     r->evict.victims_count = 0;
+    reserve_met_damage(r, r->evict.damaged);
     list_remove(&req->link_);
     r->requests--;
     if (!list_empty(&r->evictions))
@@ -296,6 +299,7 @@ static enum err delete_run(struct store_job *job, struct ldb *db, struct error *
     for (uint32_t i = durable; rc && i < e->victims_count; i++) {
         struct reserve_victim *v = &e->victims[i];
         v->doubtful = v->freed && r->txn->commit_failed;
+        v->damaged &= !v->removed;
         v->removed = v->freed = false;
     }
     return rc;
@@ -329,7 +333,7 @@ static void settle_victim(struct reserve *r, const struct reserve_victim *v, boo
         reserve_free_slots(r, &v->ref, 1);
     if (v->doubtful)
         reserve_doubt(r, v->id.address, v->ref);
-    if (kept && !v->removed && !v->replaced)
+    if (kept && !v->removed && !v->replaced && !v->damaged)
         reserve_cache_add(r, &v->id); /* a failed write kept it */
 }
 
@@ -338,6 +342,7 @@ static void delete_done(struct store_job *job, const struct error *err)
     struct reserve *r = container_of(job, struct reserve, evict.job);
     struct reserve_eviction *e = &r->evict;
     struct reserve_evict *req = current(r);
+    uint64_t before = req->evicted, damaged = 0;
     bool ran = r->txn->job == job; /* the store may have refused before */
     bool commit_failed = ran && r->txn->commit_failed;
     r->txn->job = NULL;
@@ -346,8 +351,10 @@ static void delete_done(struct store_job *job, const struct error *err)
     for (uint32_t i = 0; i < e->victims_count; i++) {
         req->evicted += e->victims[i].removed;
         r->stats.evicted[req->reason] += e->victims[i].removed;
+        damaged += e->victims[i].damaged;
         settle_victim(r, &e->victims[i], err && !commit_failed);
     }
+    reserve_met_damage(r, damaged);
     r->removals++;
     err_ignore(txn_reach(r->txn, TXN_SLOTS_FREED, NULL));
     e->deleting = r->txn_out = false;
@@ -356,7 +363,8 @@ static void delete_done(struct store_job *job, const struct error *err)
         reserve_suspect(r);
     reserve_put_start(r);
     reserve_trim(r);
-    if (err || req->evicted >= req->count) {
+    bool stuck = e->step == EVICT_EDGE && damaged > 0 && req->evicted == before;
+    if (err || stuck || req->evicted >= req->count) { /* stuck: the same ones would be chosen */
         finish(r, err);
     } else if (e->step == EVICT_SWEEP && e->end) {
         walked(r);

@@ -30,7 +30,8 @@ struct reserve_eviction {
     uint32_t edge;            /* places below it go as a whole */
     struct reserve_victim *victims; /* owned; LIMIT_RESERVE_EVICT_CHUNKS */
     uint32_t victims_count;
-    uint64_t walked; /* records seen by walks since the opening: what evictions cost */
+    uint32_t damaged; /* records of the present walk that are no entry of any bin */
+    uint64_t walked;  /* records seen by walks since the opening: what evictions cost */
     uint32_t places[EVICT_PLACES];
 };
 

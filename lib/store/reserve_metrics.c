@@ -4,6 +4,7 @@
 
 static_assert((unsigned)METRIC_LABELS_reserve_outcome == RESERVE_OUTCOMES, "a label per outcome");
 static_assert((unsigned)METRIC_LABELS_evict_reason == RESERVE_EVICT_REASONS, "a label per reason");
+static_assert((unsigned)METRIC_LABELS_reserve_work == RESERVE_WORKS, "a label per work");
 static_assert((unsigned)METRIC_LABELS_hascache_state == HASCACHE_PARTIAL + 1, "a label per state");
 
 enum { PATH_CACHE_HIT, PATH_CACHE_MISS, PATH_INDEX };
@@ -41,6 +42,9 @@ static void collect(struct metrics_collector *c)
     metric_raise(METRIC_reserve_commits_total, s.put_groups);
     for (unsigned i = 0; i < METRIC_LABELS_evict_reason; i++)
         metric_raise_by(METRIC_reserve_evicted_total, i, s.evicted[i]);
+    metric_raise(METRIC_reserve_damaged_total, s.damaged);
+    for (unsigned i = 0; i < METRIC_LABELS_reserve_work; i++)
+        metric_set_by(METRIC_reserve_failing, i, reserve_failure(r, (enum reserve_work)i) != NULL);
     metric_set(METRIC_reserve_entries, (int64_t)s.count);
     metric_set(METRIC_reserve_radius, s.radius);
     metric_set(METRIC_reserve_slab_bytes, (int64_t)s.slab_bytes);

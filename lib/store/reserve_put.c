@@ -165,8 +165,8 @@ static void settle_mended(struct reserve *r, const struct reserve_item *item)
     reserve_evict_replaced(r, &item->lost_);
 }
 
-/* The loop's part of one item, in the order of the puts. */
-static void settle_item(struct reserve *r, struct reserve_item *item, bool commit_failed,
+/* The loop's part of one item, in the order of the puts. Is it stored? */
+static bool settle_item(struct reserve *r, struct reserve_item *item, bool commit_failed,
                         uint32_t *bins)
 {
     bool stored = item->committed_ && item->outcome == RESERVE_STORED;
@@ -179,7 +179,7 @@ static void settle_item(struct reserve *r, struct reserve_item *item, bool commi
     else if (!stored)
         slab_map_untake(r->map, item->slot_);
     if (!stored)
-        return;
+        return false;
     if (item->replaces_) {
         reserve_cache_remove(r, &item->replaced_);
         reserve_evict_replaced(r, &item->replaced_);
@@ -191,6 +191,7 @@ static void settle_item(struct reserve *r, struct reserve_item *item, bool commi
         slab_map_untake(r->map, item->slot_);
     reserve_free_slots(r, item->freed_, item->freed_count_);
     *bins |= UINT32_C(1) << item->bin_;
+    return true;
 }
 
 static void wake(struct reserve *r, uint32_t bins)
@@ -208,11 +209,21 @@ static void wake(struct reserve *r, uint32_t bins)
     }
 }
 
+/* A group that changed nothing was no commit, and shows nothing of the disk. */
+static void count_group(struct reserve *r, uint32_t stored, const struct error *err)
+{
+    r->stats.put_groups += stored > 0;
+    if (err && !r->txn->refuse) /* else it tells of a failure that is known */
+        reserve_failed(r, RESERVE_WORK_PUT, err);
+    else if (stored > 0)
+        reserve_went_well(r, RESERVE_WORK_PUT);
+}
+
 static void group_done(struct store_job *job, const struct error *err)
 {
     struct reserve *r = container_of(job, struct reserve, group_job);
     struct list group;
-    uint32_t bins = 0;
+    uint32_t bins = 0, stored = 0;
     list_init(&group);
     list_move_all(&group, &r->group);
     bool ran = r->txn->job == job; /* the store may have refused before */
@@ -223,10 +234,10 @@ static void group_done(struct store_job *job, const struct error *err)
     for (struct list *at = group.next; at != &group; at = at->next) {
         struct reserve_put *req = container_of(at, struct reserve_put, link_);
         for (uint32_t i = 0; i < req->count; i++)
-            settle_item(r, nth(req, i), commit_failed, &bins);
+            stored += settle_item(r, nth(req, i), commit_failed, &bins);
     }
     err_ignore(txn_reach(r->txn, TXN_CACHE_TOLD, NULL));
-    r->stats.put_groups++;
+    count_group(r, stored, err);
     r->group_out = r->txn_out = false;
     if (commit_failed)
         reserve_suspect(r);

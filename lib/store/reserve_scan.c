@@ -134,6 +134,7 @@ void reserve_scan_next(struct reserve *r)
         store_read(r->options.store, &s->job, scan_run, scan_done);
     } else if (s->kind == 'C') {
         slab_map_derived(r->map);
+        reserve_went_well(r, RESERVE_WORK_SLOTS);
         r->stats.deriving = false;
         s->kind = 0;
         reserve_trim(r);
@@ -155,6 +156,7 @@ static void barrier_done(struct store_job *job, const struct error *err)
     struct reserve *r = s->reserve;
     s->out = false;
     if (err) { /* the store takes no writes: what was submitted before is not known to have ended */
+        reserve_failed(r, RESERVE_WORK_CACHE, err);
         reserve_cache_drop(r);
         s->kind = 0;
     }
@@ -214,6 +216,7 @@ static void scan_done(struct store_job *job, const struct error *err)
     if (r->cache_dropped == s->cache)
         cache_release(r);
     if (err) {
+        reserve_failed(r, s->kind == 'B' ? RESERVE_WORK_CACHE : RESERVE_WORK_SLOTS, err);
         /* Without the cache the index answers; without the slot map old slots stay closed. */
         if (s->kind == 'B')
             reserve_cache_drop(r);
@@ -242,6 +245,7 @@ static void replay_some(struct deferred *d)
         }
         hascache_build_destroy(r->build);
         r->build = NULL;
+        reserve_went_well(r, RESERVE_WORK_CACHE);
     }
     r->scan->kind = 0;
     reserve_scan_next(r);

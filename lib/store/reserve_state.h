@@ -2,7 +2,8 @@
  *
  * The struct behind reserve.h, for the files of its implementation: reserve.c (life), reserve_put.c
  * (groups), reserve_has.c, reserve_read.c (get, list), reserve_evict.c, reserve_scan.c (slots and
- * cache from the index, image), reserve_suspect.c (after a failed commit).
+ * cache from the index, image), reserve_suspect.c (after a failed commit), reserve_health.c (what
+ * fails).
  * Thread: loop only; what a job touches is said at the job. A lane starts its next job before the
  * callback of the one before, so what two kinds of jobs share (the txn) is given out on the loop.
  */
@@ -13,6 +14,7 @@
 #include "core/timer.h"
 #include "store/hascache_build.h"
 #include "store/hascache_image.h"
+#include "store/reserve_capacity.h"
 #include "store/reserve_evict.h"
 #include "store/reserve_txn.h"
 
@@ -30,16 +32,6 @@ struct reserve_scan {
         struct hascache_hash hash[LIMIT_RESERVE_READ_SLICE];
         struct slab_ref ref[LIMIT_RESERVE_READ_SLICE];
     };
-};
-
-struct reserve_capacity {
-    struct timer timer; /* looks whether the radius may fall */
-    struct store_job job;
-    struct reserve_evict evict;
-    struct reserve_key after; /* the next batch has its first index behind it */
-    uint64_t stored_before;   /* entries stored in all, at the last look */
-    uint8_t radius;
-    bool busy, found;
 };
 
 /* A slot of a commit that failed: which of its two owners has it is seen when the index is read. */
@@ -99,6 +91,13 @@ struct reserve {
     struct reserve_doubt *doubts;     /* owned; NULL: none */
     uint32_t doubts_count;
 
+    struct error failures[RESERVE_WORKS]; /* code ERR_OK: none */
+    struct timer retry_timer;             /* set: what failed is not tried before */
+    uint32_t retry_ms;
+    struct store_job probe_job;
+    struct slab_ref probe_slot;
+    bool probe_out;
+
     struct store_job life_job; /* opening, reloading and closing */
     struct hascache_image image;
     bool image_named;         /* the index names an image: it is used now or never */
@@ -124,10 +123,11 @@ void reserve_doubt(struct reserve *r, const uint8_t *address, struct slab_ref re
 void reserve_reload_due(struct timer *t);
 void reserve_doubts_forget(struct reserve *r);
 
-/* reserve_capacity.c */
-void reserve_capacity_check(struct reserve *r);   /* after every change of the count */
-void reserve_capacity_recount(struct reserve *r); /* how many entries its eviction shall take now */
-void reserve_radius_timer(struct timer *t);
+/* reserve_health.c */
+void reserve_failed(struct reserve *r, enum reserve_work work, const struct error *err);
+void reserve_went_well(struct reserve *r, enum reserve_work work);
+void reserve_retry_due(struct timer *t);
+void reserve_met_damage(struct reserve *r, uint64_t records); /* counts; the first one is logged */
 
 /* reserve_metrics.c */
 void reserve_metrics_start(struct reserve *r);

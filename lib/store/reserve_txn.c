@@ -398,6 +398,29 @@ enum err txn_put(struct reserve_txn *t, struct reserve_item *item, struct error 
     return item->outcome == RESERVE_STORED ? stage(t, item, &plan, err) : ERR_OK;
 }
 
+/* Nothing can be read by an entry whose chunk record is lost or damaged or does not know it: what
+ * is the entry's own goes, and it is counted as any other. */
+static enum err remove_lost(struct reserve_txn *t, const struct held_entry *e,
+                            struct reserve_victim *v, struct error *err)
+{
+    struct reserve_key key = key_entry(e->s.bin, e->s.binid);
+    struct reserve_entry entry;
+    uint8_t raw[B_VALUE_BYTES];
+    if (e->s.bin >= RESERVE_BINS)
+        return error_set(err, ERR_CORRUPT, "it names a bin that there is not");
+    enum err rc = ldb_get_fixed(t->db, key_bytes(&key), raw, sizeof(raw), err);
+    if (rc && rc != ERR_NOT_FOUND)
+        return rc;
+    if (!rc && b_record_decode(&entry, key_bytes(&key), bytes_of(raw, sizeof(raw))) &&
+        !memcmp(&entry.id, &v->id, sizeof(v->id))) {
+        v->removed = true;
+        return drop_entry(t, e, err);
+    }
+    rc = drop(t, e->index, err); /* no bin lists it or counts it */
+    t->bins_changed |= UINT32_C(1) << e->s.bin;
+    return rc ? rc : drop(t, key_stamp(e->s.address, e->s.stamp_hash), err);
+}
+
 enum err txn_remove(struct reserve_txn *t, struct reserve_victim *v, struct error *err)
 {
     struct held_entry e = { .index = key_index(v->id.batch, v->index) };
@@ -410,8 +433,17 @@ enum err txn_remove(struct reserve_txn *t, struct reserve_victim *v, struct erro
     if (memcmp(e.s.address, v->id.address, 32) || memcmp(e.s.stamp_hash, v->id.stamp_hash, 32))
         return ERR_OK; /* replaced since it was chosen */
     rc = find_entry(t, &e, err);
-    rc = rc ? rc : remove_entry(t, &e, &v->ref, &v->freed, err);
-    v->removed = !rc;
+    v->damaged = rc == ERR_CORRUPT;
+    if (!rc) {
+        rc = remove_entry(t, &e, &v->ref, &v->freed, err);
+        v->removed = !rc;
+    } else if (v->damaged) {
+        rc = remove_lost(t, &e, v, err);
+    }
+    if (v->damaged && rc == ERR_CORRUPT) { /* it stays, and the others go without it */
+        error_clear(err);
+        rc = ERR_OK;
+    }
     return rc;
 }
 

@@ -81,13 +81,14 @@ bool txn_is_full(const struct reserve_txn *t); /* commit before the next entry *
  */
 enum err txn_put(struct reserve_txn *t, struct reserve_item *item, struct error *own,
                  struct error *err);
-/* Removes the entry of a stamp index if it still is this one. ERR_CORRUPT: its records do not
- * belong together, and nothing of it is staged. */
+/* Removes the entry of a stamp index if it still is this one. When its records do not belong
+ * together those go that are its own, and the entry is marked as damaged: no error. */
 struct reserve_victim {
     struct chunk_id id;
     uint8_t index[STAMP_INDEX_BYTES];
     uint8_t bin;
     bool removed, freed; /* out */
+    bool damaged;        /* out: its records do not belong together; those that are its own go */
     bool doubtful;       /* out: it was to be freed, and the commit failed */
     bool replaced;       /* by a put, since it was chosen; the loop's */
     struct slab_ref ref; /* out: when freed or doubtful */

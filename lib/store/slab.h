@@ -68,6 +68,8 @@ enum err slab_files_write(struct slab_files *f, struct slab_ref ref, const struc
 enum err slab_files_flush(struct slab_files *f, struct error *err);
 void slab_files_drop(struct slab_files *f); /* what was not flushed: its writer has given up */
 enum err slab_files_sync(struct slab_files *f, struct error *err); /* all that was touched */
+/* Does writing work? As a write and a sync, but of zeros, into a slot that nobody has. */
+enum err slab_files_probe(struct slab_files *f, struct slab_ref ref, struct error *err);
 enum err slab_files_truncate(struct slab_files *f, uint32_t slab, uint32_t steps,
                              struct error *err);
 /* buf has SLAB_SLOT_BYTES; the record points into it. */

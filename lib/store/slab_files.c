@@ -178,6 +178,18 @@ enum err slab_files_sync(struct slab_files *f, struct error *err)
     return ERR_OK;
 }
 
+enum err slab_files_probe(struct slab_files *f, struct slab_ref ref, struct error *err)
+{
+    slab_files_drop(f);
+    enum err rc = ensure_step(f, ref, err);
+    if (rc)
+        return rc;
+    memset(f->run, 0, SLAB_SLOT_BYTES);
+    f->run_at = ref;
+    f->run_slots = 1;
+    return slab_files_sync(f, err);
+}
+
 enum err slab_files_truncate(struct slab_files *f, uint32_t slab, uint32_t steps, struct error *err)
 {
     char path[LIMIT_PATH_BYTES];

@@ -1,8 +1,10 @@
-/* Expiry in a running node: what it costs, and what ends it early. */
+/* The reserve in a running node: what expiry costs and what ends it early; a disk that fails. */
 #include "unit.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/hex.h"
 #include "core/config.h"
@@ -29,7 +31,8 @@ static struct chunk page[LIMIT_RESERVE_PAGE_CHUNKS];
 static struct reserve_item items[LIMIT_RESERVE_PAGE_CHUNKS];
 static char batches_path[300];
 static uint32_t pages_put, steps;
-static void (*script)(void); /* every millisecond, once all is put */
+static uint64_t file_max_bytes; /* no slab fits; 0: no limit */
+static void (*script)(void);    /* every millisecond, once all is put */
 
 static void batches_write(bool old)
 {
@@ -59,11 +62,21 @@ static uint64_t entries(void)
     return st.count;
 }
 
+/* Of this process; the kernel's own word for "no further" is a signal that ends it. */
+static void files_limit(uint64_t bytes)
+{
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    check(!getrlimit(RLIMIT_FSIZE, &limit), "the limit");
+    limit.rlim_cur = bytes ? bytes : limit.rlim_max;
+    check(!setrlimit(RLIMIT_FSIZE, &limit), "is set");
+}
+
 static void put_page(void);
 static void on_put(struct reserve_put *req UNUSED, const struct error *err)
 {
-    check(!err, err ? err->text : "");
-    if (++pages_put <= PAGES)
+    check(!err == !file_max_bytes, err ? err->text : "a slab has grown beyond the limit");
+    if (++pages_put <= PAGES && !err)
         put_page();
     else
         timer_set(&timer, 1);
@@ -89,6 +102,8 @@ static void tick(struct timer *t)
 
 static enum err upper_start(struct node *n, struct error *err UNUSED)
 {
+    if (file_max_bytes)
+        files_limit(file_max_bytes);
     timer_init(&timer, n->env.loop, tick, "tick");
     put_page();
     return ERR_OK;
@@ -214,4 +229,27 @@ static void until_it_is_known_again(void)
 TEST(a_renewed_batch_keeps_what_is_left_of_it)
 {
     run("renewed", until_it_is_known_again);
+}
+
+static void until_the_disk_is_well(void)
+{
+    char text[1024];
+    enum readiness ready = status_readiness(node_status(node), text, sizeof(text));
+    if (ready == READINESS_WAITING)
+        return; /* the node still starts */
+    if (steps++ == 0) {
+        check(strstr(text, "degraded: reserve: storing chunks fails: growing"), text);
+        files_limit(0);
+    } else if (ready == READINESS_OK) {
+        check(entries() == 0, "no put was needed");
+        node_stop(node);
+    }
+    check(steps < 10000, "it recovers by itself");
+}
+
+TEST(a_slab_that_cannot_grow_degrades_the_node_until_it_can)
+{
+    file_max_bytes = 32 * MiB;
+    run("grow", until_the_disk_is_well);
+    file_max_bytes = 0;
 }
