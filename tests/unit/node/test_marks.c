@@ -23,6 +23,7 @@
 #include "node/node_state.h"
 #include "node/node_stores.h"
 #include "node/p2p.h"
+#include "node/reprovide.h"
 #include "node/scrape.h"
 #include "node/status.h"
 #include "node/swarm.h"
@@ -339,23 +340,34 @@ static bool http_says(const char *path, const char *text)
     return read_all(fd, page, sizeof(page)) && strstr(page, " 200 OK") && strstr(page, text);
 }
 
-static bool upload_says(const char *text)
+/* The words of a command, each with its end, and what it answers. */
+static bool says(const char *words, size_t size, const char *text)
 {
-    static const char words[] = "reserve\0upload\0/nowhere\0" /* no batch */ "ab\0/nowhere";
     struct sockaddr_un sa = { .sun_family = AF_UNIX };
-    char head[ADMIN_HEADER_BYTES] = { ADMIN_REQUEST, 0, 0, 0, (char)sizeof(words) }, reply[4096];
+    char head[ADMIN_HEADER_BYTES] = { ADMIN_REQUEST, 0, 0, 0, (char)size }, reply[4096];
     snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/node/" ADMIN_SOCKET, unit_temp_dir());
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)))
         return note(false, "no control socket");
     (void)!send(fd, head, sizeof(head), MSG_NOSIGNAL);
-    (void)!send(fd, words, sizeof(words), MSG_NOSIGNAL);
+    (void)!send(fd, words, size, MSG_NOSIGNAL);
     size_t used = 0;
     for (ssize_t n;
          used < sizeof(reply) && (n = recv(fd, reply + used, sizeof(reply) - used, 0)) > 0;)
         used += (size_t)n;
     close(fd);
     return memmem(reply, used, text, strlen(text)) != NULL;
+}
+
+static bool upload_says(const char *text)
+{
+    static const char words[] = "reserve\0upload\0/nowhere\0" /* no batch */ "ab\0/nowhere";
+    return says(words, sizeof(words), text);
+}
+static bool import_says(const char *text)
+{
+    static const char words[] = "keys\0import\0/nowhere";
+    return says(words, sizeof(words), text);
 }
 
 static bool go_to(enum governor_level to)
@@ -373,7 +385,7 @@ static void below(int *stays)
 {
     note(is_let_in(stays), "who calls is let in");
     note(http_says("/metrics", "\nlarder_memory_level 0\n"), "the level is a metric");
-    note(upload_says("64 hex digits"), "an upload is looked at");
+    note(upload_says("64 hex digits") && import_says("No such file"), "commands are looked at");
     on_loop(first_peer);
     note(until(calls_failed, 1), "a peer is asked for its cursors");
     on_loop(first_page);
@@ -386,7 +398,7 @@ static void at_target(void)
 {
     note(caller(true), "who calls is let in, too");
     note(http_says("/metrics", "\nlarder_memory_level 1\n"), "that is shown");
-    note(upload_says("64 hex digits"), "an upload is looked at, too");
+    note(upload_says("64 hex digits") && import_says("No such file"), "and looked at");
     on_loop(put_without_room);
     note(until(cache, HASCACHE_PARTIAL), "the has-cache does not grow");
 }
@@ -403,6 +415,7 @@ static void at_trigger(int stays)
     note(http_says("/readyz", "\r\n\r\n"), "and ready");
     note(http_says("/api/v1/status", "\"level\": 2"), "and says how it is");
     note(upload_says("new work waits"), "an upload is refused, with the reason");
+    note(import_says("new work waits"), "and an import of keys");
     on_loop(second_peer);
     on_loop(second_page);
     pause_ms(QUIET_MS);
@@ -475,6 +488,7 @@ static const struct node_part parts[] = {
     { "libp2p", p2p_part_start, NULL, p2p_part_drain, p2p_part_cancel, p2p_part_stop },
     { "peers", swarm_net_part_start, NULL, swarm_net_part_drain, NULL, swarm_net_part_stop },
     { "pulling", swarm_pull_part_start, NULL, swarm_pull_part_drain, NULL, swarm_pull_part_stop },
+    { "reprovide", reprovide_part_start, NULL, reprovide_part_drain, NULL, reprovide_part_stop },
     { "control", admin_part_start, NULL, admin_part_drain, admin_part_cancel, admin_part_stop },
     { "last", last_start, NULL, NULL, NULL, last_stop },
 };
@@ -484,9 +498,10 @@ TEST(over_both_marks_and_back)
     static struct option_report report;
     static char home[] = "HOME=/nowhere", free_disk[] = "--min-free-disk=0", on[] = "--swarm",
                 p2p[] = "--p2p-addr=/ip4/127.0.0.1/tcp/0", http[] = "--http-addr=127.0.0.1:0",
-                memory[] = "--memory=256MiB", full[] = "--full-node", dir[330];
+                memory[] = "--memory=256MiB", full[] = "--full-node", keys[] = "--reprovide",
+                dir[330];
     static char *envp[] = { home, NULL };
-    static char *argv[] = { dir, free_disk, on, p2p, http, memory, full, NULL };
+    static char *argv[] = { dir, free_disk, on, p2p, http, memory, full, keys, NULL };
     struct error err = { ERR_OK, "" };
     pthread_t thread;
     snprintf(dir, sizeof(dir), "--data-dir=%s/node", unit_temp_dir());
