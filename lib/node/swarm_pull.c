@@ -1,9 +1,5 @@
 #include "node/swarm_pull.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
-#include "base/hex.h"
 #include "base/mem.h"
 #include "codec/json.h"
 #include "core/config.h"
@@ -14,6 +10,7 @@
 #include "node/status.h"
 #include "node/swarm.h"
 #include "node/swarm_net.h"
+#include "node/swarm_pull_list.h"
 #include "store/batches.h"
 #include "swarm/identity.h"
 #include "swarm/puller.h"
@@ -55,61 +52,6 @@ static struct batches *present_batches(void *ctx)
 
 /* What it says of itself. */
 
-struct listing {
-    struct json_writer *w;
-    const struct peer_id *peer; /* whose bins are being listed */
-    uint32_t left;              /* lines the document has room for */
-};
-
-static void peer_end(struct listing *l)
-{
-    if (!l->peer)
-        return;
-    json_array_end(l->w);
-    json_object_end(l->w);
-    l->peer = NULL;
-}
-
-static void peer_begin(struct listing *l, const struct puller_bin_status *b)
-{
-    char id[PEER_ID_TEXT_MAX], overlay[2 * OVERLAY_BYTES + 1];
-    peer_end(l);
-    l->peer = b->peer;
-    hex_encode(overlay, bytes_of(b->overlay, OVERLAY_BYTES));
-    json_object_begin(l->w, NULL);
-    json_put_text(l->w, "overlay", overlay);
-    json_put_text(l->w, "peer_id", peer_id_to_text(b->peer, id));
-    json_put_uint(l->w, "proximity", b->proximity);
-    json_array_begin(l->w, "bins");
-}
-
-/* Bins that a peer has nothing in are left out: they are parked at their first BinID. */
-static bool on_bin(void *ctx, const struct puller_bin_status *b)
-{
-    struct listing *l = ctx;
-    if (l->left == 0)
-        return false;
-    l->left--;
-    if (l->peer != b->peer)
-        peer_begin(l, b);
-    if (b->cursor == 0)
-        return true;
-    json_object_begin(l->w, NULL);
-    json_put_uint(l->w, "bin", b->bin);
-    json_put_uint(l->w, "cursor", b->cursor);
-    json_put_uint(l->w, "synced_to", b->synced);
-    json_put_text(l->w, "phase", b->live ? "live" : "historical");
-    if (!b->live) {
-        json_put_uint(l->w, "missing", b->missing);
-        json_put_uint(l->w, "per_second", b->per_second);
-        if (b->eta_s < UINT64_MAX)
-            json_put_uint(l->w, "eta_seconds", b->eta_s);
-        json_put_text(l->w, "doing", b->doing);
-    }
-    json_object_end(l->w);
-    return true;
-}
-
 static void write_section(struct status_section *section, struct json_writer *w)
 {
     static const char *const refused[PULLSYNC_REFUSALS] = {
@@ -137,11 +79,10 @@ static void write_section(struct status_section *section, struct json_writer *w)
     json_put_uint(w, "remembered", st.remembered);
     json_put_uint(w, "pages", st.pages);
     json_put_uint(w, "failed", st.failed);
-    json_array_begin(w, "peers");
-    struct listing l = { .w = w, .left = LIMIT_STATUS_PULLED_BINS };
-    puller_each(s->puller, on_bin, &l);
-    peer_end(&l);
-    json_array_end(w);
+    struct swarm_pull_list list;
+    swarm_pull_list_begin(&list, w);
+    puller_each(s->puller, swarm_pull_list_bin, &list);
+    swarm_pull_list_end(&list);
 }
 
 /* Start, reload, stop. */
