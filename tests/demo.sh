@@ -87,7 +87,7 @@ printf 'overlay %s\n' "$(fact first overlay)"
 say "larder reserve upload"
 reference=$(clean_larder reserve upload "$source" --batch "$batch" --stamp-key "$scratch/stamp-key" \
     --data-dir="$scratch/first" | tail -n 1) || fail "the upload failed"
-entries=$(metric first larder_reserve_entries)
+entries=$(metric first larder_reserve_chunks)
 printf 'reference %s: %s chunks\n' "$reference" "$entries"
 
 say "the second node, empty, with the cache of hashes: --reserve-has-cache"
@@ -98,7 +98,7 @@ printf 'overlay %s\n' "$(fact second overlay)"
 say "until both have the same: larder status"
 began=$SECONDS
 while :; do
-    have=$(metric second larder_reserve_entries)
+    have=$(metric second larder_reserve_chunks)
     if [ -t 1 ]; then
         printf '\033[H\033[2J'
         for name in first second; do

@@ -45,7 +45,7 @@ static void collect(struct metrics_collector *c)
     metric_raise(METRIC_reserve_damaged_total, s.damaged);
     for (unsigned i = 0; i < METRIC_LABELS_reserve_work; i++)
         metric_set_by(METRIC_reserve_failing, i, reserve_failure(r, (enum reserve_work)i) != NULL);
-    metric_set(METRIC_reserve_entries, (int64_t)s.count);
+    metric_set(METRIC_reserve_chunks, (int64_t)s.count);
     metric_set(METRIC_reserve_radius, s.radius);
     metric_set(METRIC_reserve_slab_bytes, (int64_t)s.slab_bytes);
     metric_set(METRIC_reserve_slots_used, (int64_t)s.slots_used);

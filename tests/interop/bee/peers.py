@@ -190,7 +190,7 @@ class Larder:
         return self.metrics().get("larder_" + name, 0)
 
     def size(self):
-        return int(self.metric("reserve_entries"))
+        return int(self.metric("reserve_chunks"))
 
     def usage(self):
         """CPU seconds used and the peak of resident memory in KiB."""

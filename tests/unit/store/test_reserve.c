@@ -104,7 +104,7 @@ TEST(metrics_and_epoch)
     run_puts(&w);
     world_evict(&w, 1, RESERVE_BINS, UINT64_MAX);
     metrics_page_begin(&page);
-    check(metric_get(METRIC_reserve_entries) == 2 && metric_get(METRIC_reserve_slots_used) == 2 &&
+    check(metric_get(METRIC_reserve_chunks) == 2 && metric_get(METRIC_reserve_slots_used) == 2 &&
               metric_get(METRIC_hascache_entries) == 2,
           "entries");
     check(metric_get_by(METRIC_reserve_puts_total, RESERVE_OLDER) == 2, "puts by outcome");
