@@ -137,7 +137,9 @@ static void run(const char *name, void (*what)(void))
     args = (struct config_args){ .argv = argv, .envp = envp, .all_options = true };
     check(config_load(&config, &args, &report), report.text);
     args = (struct config_args){ .argv = argv, .envp = envp, .all_options = true };
-    const struct node_options options = { &config, &args, parts, ARRAY_SIZE(parts) };
+    const struct node_options options = {
+        .config = &config, .args = &args, .parts = parts, .parts_count = ARRAY_SIZE(parts)
+    };
     script = what;
     pages_put = steps = 0;
     check(!node_create(&node, &options, &err), err.text);
