@@ -23,7 +23,8 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "deps: ${as_root:+sudo }apt-get update, then install --no-install-recommends"
 $as_root apt-get -q -o Acquire::Retries=3 update
+# Another apt may hold the lock, as the nightly upgrades of a fresh machine do: it is waited for.
 # Services that come with a package (prometheus) are wanted as tools: nothing is started.
 $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -q -y -o Acquire::Retries=3 \
-    install --no-install-recommends $missing
+    -o DPkg::Lock::Timeout=300 install --no-install-recommends $missing
 echo "deps: done"
