@@ -2,7 +2,8 @@
 
 void allot_init(struct allot *a, const uint64_t *places, uint32_t count)
 {
-    assert(count <= LIMIT_PASS_SERVERS);
+    static_assert(LIMIT_EXPLORE_SERVERS <= UINT16_MAX, "indexes of servers are short");
+    assert(count <= LIMIT_EXPLORE_SERVERS);
     *a = (struct allot){ .places = places, .count = count, .set_count = MIN(count, KAD_K) };
     for (uint32_t i = 1; i < count; i++) {
         uint64_t x = places[i] ^ places[i - 1];
@@ -33,6 +34,6 @@ void allot_key(struct allot *a, uint64_t kad)
             a->set[at] = a->set[at - 1];
         }
         nearest[at] = x;
-        a->set[at] = (uint8_t)i;
+        a->set[at] = (uint16_t)i;
     }
 }

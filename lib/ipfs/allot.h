@@ -11,12 +11,12 @@
 
 struct allot {
     const uint64_t *places; /* sorted; the first 64 bits of each server's */
-    uint32_t count;         /* at most LIMIT_PASS_SERVERS */
+    uint32_t count;         /* at most LIMIT_EXPLORE_SERVERS */
     uint8_t depth;          /* bits of a key that matter */
     bool valid;
-    uint64_t run;       /* a key of the present run */
-    uint32_t set_count; /* min(KAD_K, count) */
-    uint8_t set[KAD_K]; /* servers of the run, nearest first */
+    uint64_t run;        /* a key of the present run */
+    uint32_t set_count;  /* min(KAD_K, count) */
+    uint16_t set[KAD_K]; /* servers of the run, nearest first */
 };
 void allot_init(struct allot *a, const uint64_t *places, uint32_t count);
 void allot_key(struct allot *a, uint64_t kad); /* sets set */

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+enum { LONG_LEN = 14 }; /* a part is not halved for this any more: inexact is better than never */
+
 static void step(struct explore *e);
 
 static bool known(const struct explore *e, const struct kad_peer *p)
@@ -36,6 +38,50 @@ static void finish(struct explore *e, const struct error *err)
     e->cb(e, err);
 }
 
+/* From all keys of the wanted prefix alike. */
+static uint64_t distance(const struct explore *e, const struct kad_peer *p)
+{
+    return (kad_first(p->kad) ^ e->wanted_.bits) & kad_prefix_mask(e->wanted_.len);
+}
+
+static bool is_farther(const struct explore *e, const struct kad_peer *a, const struct kad_peer *b)
+{
+    return (kad_first(a->kad) ^ e->wanted_.bits) > (kad_first(b->kad) ^ e->wanted_.bits);
+}
+
+/* The farthest gives way, so that ids without end that somebody makes up leave the nearest. */
+static void add_instead(struct explore *e, const struct kad_peer *found)
+{
+    uint32_t far = 0;
+    for (uint32_t i = 1; i < e->count; i++)
+        if (is_farther(e, &e->servers[i], &e->servers[far]))
+            far = i;
+    bool is_out = is_farther(e, found, &e->servers[far]);
+    uint64_t gone = distance(e, is_out ? found : &e->servers[far]);
+    e->dropped_near_ = e->dropped++ ? MIN(e->dropped_near_, gone) : gone;
+    if (!is_out)
+        e->servers[far] = *found;
+}
+
+bool explore_add(struct explore *e, const struct kad_peer *found)
+{
+    if (known(e, found))
+        return false;
+    if (LIMIT_CHECK(EXPLORE_SERVERS, e->count + 1))
+        e->servers[e->count++] = *found;
+    else
+        add_instead(e, found);
+    return true;
+}
+
+bool explore_is_exact(const struct explore *e)
+{
+    uint32_t nearer = 0;
+    for (uint32_t i = 0; i < e->count; i++)
+        nearer += distance(e, &e->servers[i]) < e->dropped_near_;
+    return e->dropped == 0 || nearer >= KAD_K;
+}
+
 /* What the answer says: who lives, and which part is known whole now. */
 static void take_answer(struct explore *e)
 {
@@ -45,12 +91,8 @@ static void take_answer(struct explore *e)
     uint32_t n = 0, fresh = 0;
     for (; n < KAD_K && (p = lookup_heard(&e->lookup_, n)) != NULL; n++)
         nearest[n] = kad_first(p->peer.kad);
-    for (uint32_t i = 0; (found = lookup_found(&e->lookup_, i)) != NULL; i++) {
-        if (known(e, found) || !LIMIT_CHECK(EXPLORE_SERVERS, e->count + 1))
-            continue;
-        e->servers[e->count++] = *found;
-        fresh++;
-    }
+    for (uint32_t i = 0; (found = lookup_found(&e->lookup_, i)) != NULL; i++)
+        fresh += explore_add(e, found);
     if (e->lookup_.unasked > 0) /* it may have missed some of them: the place is looked up again */
         return;
     e->in_vain_ = fresh ? 0 : e->in_vain_ + 1;
@@ -101,6 +143,8 @@ static void step(struct explore *e)
         if (e->prefix.len == 0 || living_under(e) >= KAD_K) {
             if (e->count == 0)
                 error_set(&err, ERR_UNREACHABLE, "no server of the DHT answered");
+            else if (!explore_is_exact(e) && e->wanted_.len < LONG_LEN)
+                error_set(&err, ERR_LIMIT, "more servers are near a part than fit");
             finish(e, err.code ? &err : NULL);
             return;
         }
@@ -119,7 +163,8 @@ void explore_start(struct dht *d, struct explore *e)
 {
     assert(e->cb && e->preimages);
     e->dht_ = d;
-    e->lookups = e->requests = e->count = e->in_vain_ = e->unasked_ = 0;
+    e->wanted_ = e->prefix;
+    e->lookups = e->requests = e->count = e->dropped = e->in_vain_ = e->unasked_ = 0;
     e->cover_.count = 0;
     struct kad_prefix first = e->prefix;
     look_into(e, first);

@@ -3,13 +3,23 @@
 
 #include "base/mem.h"
 
+enum { PLACE_BYTES = 2 * (sizeof(uint64_t) + sizeof(uint16_t)) };
+
 static void read_next(struct pass *p);
 static void end_when_quiet(struct pass *p);
 
 uint64_t pass_bytes(uint32_t servers, uint32_t chunk_keys)
 {
+    chunk_keys = pass_chunk_keys(servers, chunk_keys);
     return LIMIT_PASS_RING * (keyset_bytes(chunk_keys) + (uint64_t)servers * chunk_keys / 8) +
-           servers * sizeof(struct sender) + sizeof(struct pass);
+           servers * (sizeof(struct sender) + PLACE_BYTES) + sizeof(struct pass);
+}
+
+uint32_t pass_chunk_keys(uint32_t servers, uint32_t chunk_keys)
+{
+    if (servers <= LIMIT_PASS_SERVERS)
+        return chunk_keys;
+    return MAX(chunk_keys * LIMIT_PASS_SERVERS / servers / 8 * 8, 8U);
 }
 
 static void pass_free(struct pass *p)
@@ -18,18 +28,23 @@ static void pass_free(struct pass *p)
         keyset_free(&p->chunks[i].keys);
         mem_free(p->o.mem, p->chunks[i].bits);
     }
+    mem_free(p->o.mem, p->places);
+    mem_free(p->o.mem, p->index);
     mem_free(p->o.mem, p->senders);
     mem_free(p->o.mem, p);
 }
 
 static bool pass_alloc(struct pass *p)
 {
-    p->senders = mem_try_zalloc(p->o.mem, p->o.servers_count * sizeof(*p->senders));
-    bool fits = p->senders != NULL;
+    uint32_t n = p->o.servers_count;
+    p->senders = mem_try_zalloc(p->o.mem, n * sizeof(*p->senders));
+    p->places = mem_try_alloc(p->o.mem, 2 * n * sizeof(*p->places));
+    p->index = mem_try_alloc(p->o.mem, 2 * n * sizeof(*p->index));
+    bool fits = p->senders && p->places && p->index;
     for (uint32_t i = 0; fits && i < LIMIT_PASS_RING; i++) {
         struct chunk *c = &p->chunks[i];
         c->pass = p;
-        c->bits = mem_try_alloc(p->o.mem, (size_t)p->o.servers_count * bitmap_bytes(p));
+        c->bits = mem_try_alloc(p->o.mem, (size_t)n * bitmap_bytes(p));
         fits = c->bits && keyset_init(&c->keys, p->o.mem, p->o.chunk_keys);
     }
     return fits;
@@ -39,21 +54,23 @@ static bool pass_alloc(struct pass *p)
 static void pass_servers(struct pass *p)
 {
     uint32_t now = 0, before = 0;
+    p->places_before = p->places + p->o.servers_count;
+    p->index_before = p->index + p->o.servers_count;
     for (uint32_t i = 0; i < p->o.servers_count; i++) {
         struct pass_server *server = &p->o.servers[i];
         struct sender *s = &p->senders[i];
         s->pass = p;
         s->server = server;
         s->state = server->gone ? SENDER_DONE : SENDER_IDLE;
-        p->got_nothing[i] = server->unasked;
+        s->got_nothing = server->unasked;
         server->failed = server->unasked = false;
         if (!server->gone) {
             p->places[now] = kad_first(server->peer.kad);
-            p->index[now++] = (uint8_t)i;
+            p->index[now++] = (uint16_t)i;
         }
         if (p->o.repeat && !server->gone_before) {
             p->places_before[before] = kad_first(server->peer.kad);
-            p->index_before[before++] = (uint8_t)i;
+            p->index_before[before++] = (uint16_t)i;
         }
     }
     p->live = now;
@@ -73,21 +90,23 @@ static enum err allot_run(struct work *w, struct error *err UNUSED)
 {
     struct pass *p = container_of(w, struct pass, allotting);
     struct chunk *c = chunk_at(p, p->next);
+    bool had[LIMIT_EXPLORE_SERVERS] = { false };
     memset(c->bits, 0, (size_t)p->o.servers_count * bitmap_bytes(p));
     for (uint32_t i = 0; i < c->keys.count; i++) {
         uint64_t kad = keyset_kad(&c->keys, i);
-        bool had[LIMIT_PASS_SERVERS] = { false };
         allot_key(&p->now, kad);
         if (p->o.repeat) {
             allot_key(&p->before, kad);
             for (uint32_t j = 0; j < p->before.set_count; j++) {
                 uint32_t server = p->index_before[p->before.set[j]];
-                had[server] = !p->got_nothing[server];
+                had[server] = !p->senders[server].got_nothing;
             }
         }
         for (uint32_t j = 0; j < p->now.set_count; j++)
             if (!had[p->index[p->now.set[j]]])
                 bit_set(c, p->index[p->now.set[j]], i);
+        for (uint32_t j = 0; p->o.repeat && j < p->before.set_count; j++)
+            had[p->index_before[p->before.set[j]]] = false;
     }
     return ERR_OK;
 }
@@ -301,11 +320,12 @@ static void on_tick(struct timer *t)
 
 enum err pass_start(struct pass **out, const struct pass_options *options, struct error *err)
 {
-    assert(options->servers_count > 0 && options->servers_count <= LIMIT_PASS_SERVERS);
+    assert(options->servers_count > 0 && options->servers_count <= LIMIT_EXPLORE_SERVERS);
     struct pass *p = mem_try_zalloc(options->mem, sizeof(*p));
     if (!p)
         return mem_refused(options->mem, sizeof(*p), err);
     p->o = *options;
+    p->o.chunk_keys = pass_chunk_keys(options->servers_count, options->chunk_keys);
     if (!pass_alloc(p)) {
         pass_free(p);
         return mem_refused(options->mem, pass_bytes(options->servers_count, options->chunk_keys),

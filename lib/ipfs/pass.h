@@ -63,11 +63,11 @@ struct pass_options {
     struct kad_prefix prefix;
     struct bytes after;          /* begin behind this key; size 0: at the start */
     struct pass_server *servers; /* sorted by place; borrowed, and written to */
-    uint32_t servers_count;      /* at most LIMIT_PASS_SERVERS */
+    uint32_t servers_count;      /* at most LIMIT_EXPLORE_SERVERS */
     /* A repetition without the servers that failed: their keys go to those who are next. Who was
      * not asked is, and gets all of its keys. */
     bool repeat;
-    uint32_t chunk_keys;
+    uint32_t chunk_keys;      /* fewer are read when there are more than LIMIT_PASS_SERVERS */
     uint32_t connections_max; /* servers that have a stream, or are called for one, at a time */
     uint32_t stall_ms;
     pass_progress_fn *progress;
@@ -75,7 +75,10 @@ struct pass_options {
     void *ctx;
 };
 enum err pass_start(struct pass **out, const struct pass_options *options, struct error *err);
-void pass_cancel(struct pass *p);                           /* cb still comes, with ERR_CANCELED */
+void pass_cancel(struct pass *p); /* cb still comes, with ERR_CANCELED */
+/* Of a key chunk, so that the bitmaps of all servers take no more than those of LIMIT_PASS_SERVERS.
+ */
+uint32_t pass_chunk_keys(uint32_t servers, uint32_t chunk_keys);
 uint64_t pass_bytes(uint32_t servers, uint32_t chunk_keys); /* about what one takes */
 
 #endif

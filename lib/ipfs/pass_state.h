@@ -19,6 +19,7 @@ struct sender {
     struct pass *pass;
     struct pass_server *server;
     enum { SENDER_IDLE, SENDER_OPENING, SENDER_OPEN, SENDER_DONE } state;
+    bool got_nothing;    /* or not all, in the pass that is repeated */
     uint32_t chunk, bit; /* the next to be sent; chunk counts from the start of the pass */
     uint32_t written;    /* chunk of the last record */
     uint32_t unasked;    /* records behind the last question */
@@ -42,9 +43,9 @@ struct pass {
     struct pass_options o;
     struct chunk chunks[LIMIT_PASS_RING];
     struct sender *senders;
-    uint64_t places[LIMIT_PASS_SERVERS], places_before[LIMIT_PASS_SERVERS];
-    uint8_t index[LIMIT_PASS_SERVERS], index_before[LIMIT_PASS_SERVERS]; /* in servers */
-    bool got_nothing[LIMIT_PASS_SERVERS]; /* or not all, in the pass that is repeated */
+    /* Of the servers that are allotted to, and in servers; each pair is one allocation, owned. */
+    uint64_t *places, *places_before;
+    uint16_t *index, *index_before;
     struct allot now, before;
     const struct protocol *protocol;
     struct keystore_read read;

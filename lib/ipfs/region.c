@@ -1,6 +1,7 @@
 #include "ipfs/region.h"
 
 #include "base/mem.h"
+#include "core/log.h"
 #include "ipfs/schedule.h"
 
 enum { FEW_KEYS = 2, REPEATS = 3 };
@@ -20,7 +21,8 @@ struct region {
     uint64_t kads[LIMIT_EXPLORE_SERVERS];
     struct kad_prefix at; /* the minimal region */
     uint32_t first, servers_count;
-    struct pass_server servers[LIMIT_PASS_SERVERS];
+    struct pass_server *servers; /* owned; of the minimal region */
+    uint32_t servers_room;
     uint32_t repeats;
     struct pass *pass;
     struct region_part part;
@@ -52,6 +54,7 @@ static void on_finish(struct deferred *d)
     struct error failure = r->canceled ? canceled : r->failure;
     shift_ongoing(r, 0);
     keyset_free(&r->keys);
+    mem_free(r->o.mem, r->servers);
     mem_free(r->o.mem, r);
     events.done(events.ctx, failure.code ? &failure : NULL);
 }
@@ -304,12 +307,25 @@ static void pass_begin(struct region *r, bool repeat, struct bytes after)
         finish(r, &err);
 }
 
-static void servers_take(struct region *r)
+/* All of them, since a key's nearest may be any: ids that are made up near a part must not push
+ * others out. */
+static bool servers_take(struct region *r)
 {
     const struct explore *e = &r->u.explore;
-    r->servers_count = MIN(r->servers_count, (uint32_t)LIMIT_PASS_SERVERS);
+    if (r->servers_count > r->servers_room) {
+        struct pass_server *more =
+            mem_try_realloc(r->o.mem, r->servers, r->servers_count * sizeof(*more));
+        if (!more)
+            return false;
+        r->servers = more;
+        r->servers_room = r->servers_count;
+    }
+    if (!LIMIT_CHECK(PASS_SERVERS, r->servers_count))
+        log_info("reprovide: %u servers in a region of %u bits: it is read in smaller key chunks",
+                 r->servers_count, r->at.len);
     for (uint32_t i = 0; i < r->servers_count; i++)
         r->servers[i] = (struct pass_server){ .peer = e->servers[r->first + i] };
+    return true;
 }
 
 /* From where a process came that ended in the middle of it, or from the start. */
@@ -357,7 +373,12 @@ static void next_part(struct region *r)
             region_split(r->kads, e->count, e->prefix, end + 1, &r->first, &r->servers_count);
         r->part.servers = 0;
     }
-    servers_take(r);
+    if (!servers_take(r)) {
+        struct error err;
+        mem_refused(r->o.mem, r->servers_count * sizeof(*r->servers), &err);
+        finish(r, &err);
+        return;
+    }
     r->repeats = 0;
     r->part = (struct region_part){ .prefix = part,
                                     .started_ms = wall_ms(r),
@@ -373,13 +394,21 @@ static void on_explored(struct explore *e, const struct error *err)
         finish(r, err);
         return;
     }
-    if (r->o.events.covers)
-        r->o.events.covers(r->o.events.ctx, e->prefix);
     for (uint32_t i = 0; i < e->count; i++)
         r->kads[i] = kad_first(e->servers[i].kad);
     r->state = REGION_PASSES;
     r->at =
         region_split(r->kads, e->count, e->prefix, e->prefix.bits, &r->first, &r->servers_count);
+    if (e->dropped > 0) { /* those that were kept are the nearest of what was asked for, no more */
+        log_info(
+            "reprovide: more than %u servers near a part of %u bits: the farthest are left out",
+            e->count, r->o.prefix.len);
+        r->at = e->prefix = r->o.prefix;
+        r->first = 0;
+        r->servers_count = e->count;
+    }
+    if (r->o.events.covers)
+        r->o.events.covers(r->o.events.ctx, e->prefix);
     next_part(r);
 }
 

@@ -126,7 +126,7 @@ static int sink(void)
     char text[200];
     check(!mem_plan_create(&plan, 1024 * MiB, &row, 1, &err), err.text);
     check(!loop_create(&loop, &err), err.text);
-    sinks_make(&sinks, loop, mem_plan_find(plan, "p2p"), SERVERS);
+    sinks_make(&sinks, loop, mem_plan_find(plan, "p2p"), SERVERS, 0);
     setvbuf(stdin, NULL, _IONBF, 0); /* what poll has seen is all there is */
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (uint32_t i = 0; i < 2; i++) {

@@ -224,7 +224,19 @@ static void on_close(struct stream *s UNUSED, void *user, const struct error *er
 
 static const struct stream_ops ops = { on_open, on_data, on_writable, on_close };
 
-void sinks_make(struct sinks *s, struct loop *loop, struct mem_owner *mem, uint32_t count)
+/* Ids are tried until one lies where it should. */
+static void make_identity(struct sink *k, uint32_t i, bool any, bool second_half)
+{
+    uint8_t seed[32] = { (uint8_t)i, 7 };
+    do {
+        peer_secret_from_seed(seed, &k->secret);
+        kad_peer_init(&k->peer, &k->secret.id);
+        seed[2]++;
+    } while (!any && k->peer.kad[0] >> 7 != second_half);
+}
+
+void sinks_make(struct sinks *s, struct loop *loop, struct mem_owner *mem, uint32_t count,
+                uint32_t few)
 {
     static const char any[] = "/ip4/127.0.0.1/tcp/0";
     struct error err;
@@ -232,9 +244,9 @@ void sinks_make(struct sinks *s, struct loop *loop, struct mem_owner *mem, uint3
     *s = (struct sinks){ .loop = loop, .mem = mem, .count = count };
     for (uint32_t i = 0; i < count; i++) {
         struct sink *k = &s->sink[i];
-        uint8_t seed[32] = { (uint8_t)i, 7 }, address[64];
+        uint8_t address[64];
         struct writer w = writer_of(address, sizeof(address));
-        peer_secret_from_seed(seed, &k->secret);
+        make_identity(k, i, few == 0, i >= few);
         k->all = s;
         const struct host_options options = {
             .loop = loop, .mem = mem, .identity = &k->secret, .agent = "sink", .allow_private = true
@@ -246,7 +258,6 @@ void sinks_make(struct sinks *s, struct loop *loop, struct mem_owner *mem, uint3
         check(!host_register(k->host, &s->protocol[i], &err), err.text);
         check(!multiaddr_from_text(any, strlen(any), &w, &err), err.text);
         check(!host_listen(k->host, bytes_of(address, writer_used(&w)), &err), err.text);
-        kad_peer_init(&k->peer, &k->secret.id);
         w = writer_of(address, sizeof(address));
         check(host_address(k->host, 0, &w), "an address");
         check(kad_peer_add_address(&k->peer, bytes_of(address, writer_used(&w)), true), "of ours");

@@ -8,7 +8,7 @@
 #include "ipfs/kad.h"
 #include "net/host.h"
 
-enum { SINKS_MAX = 80 };
+enum { SINKS_MAX = 150 };
 
 struct sinks;
 struct sink {
@@ -42,7 +42,9 @@ struct sinks {
     void *ctx;
 };
 
-void sinks_make(struct sinks *s, struct loop *loop, struct mem_owner *mem, uint32_t count);
+/* few > 0: so many of them are in the first half of the key space and all others in the second. */
+void sinks_make(struct sinks *s, struct loop *loop, struct mem_owner *mem, uint32_t count,
+                uint32_t few);
 /* Calls done when all are closed; sinks_free then. */
 void sinks_close(struct sinks *s, void (*done)(void *ctx), void *ctx);
 void sinks_free(struct sinks *s);

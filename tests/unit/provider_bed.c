@@ -115,6 +115,11 @@ static void pbed_stores(struct provider_bed *b)
 
 void pbed_make(struct provider_bed *b, uint32_t servers)
 {
+    pbed_make_lopsided(b, servers, 0);
+}
+
+void pbed_make_lopsided(struct provider_bed *b, uint32_t servers, uint32_t few)
+{
     static const struct mem_row rows[] = {
         { "stores", "", MEM_FIXED, 8 * MiB, 16, 16, true },
         { "reprovide", "", MEM_ELASTIC, 4 * MiB, 3, 4, true },
@@ -140,7 +145,7 @@ void pbed_make(struct provider_bed *b, uint32_t servers)
     b->stall_ms = 1000;
     b->workers = 2;
     pbed_stores(b);
-    sinks_make(&b->sinks, b->loop, b->p2p, servers);
+    sinks_make(&b->sinks, b->loop, b->p2p, servers, few);
     peer_secret_from_seed(seed, &b->secret);
     const struct host_options options = { .loop = b->loop,
                                           .mem = b->p2p,

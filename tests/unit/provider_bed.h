@@ -31,6 +31,7 @@ struct provider_bed {
 };
 
 void pbed_make(struct provider_bed *b, uint32_t servers);
+void pbed_make_lopsided(struct provider_bed *b, uint32_t servers, uint32_t few); /* sinks_make */
 void pbed_end(struct provider_bed *b);
 void pbed_wake(void *ctx); /* pbed_await returns */
 void pbed_await(struct provider_bed *b, const char *why);
