@@ -101,6 +101,11 @@ void dht_conn_release(struct dht *d, const struct peer_id *peer)
         link_drop(d, l);
 }
 
+uint32_t dht_conn_count(const struct dht *d)
+{
+    return d->links_count;
+}
+
 static void on_gone(void *ctx, const struct peer_id *peer)
 {
     struct dht *d = ctx;
@@ -282,6 +287,14 @@ void dht_mark_bad(struct dht *d, const struct kad_peer *peer, uint32_t for_ms)
     struct bad *b = i < d->bad_count ? &d->bad[i] : bad_place(d);
     *b = (struct bad){ kad_first(peer->kad), loop_now_ms(d->options.loop) + for_ms };
     table_remove(d, peer);
+}
+
+uint32_t dht_bad_count(const struct dht *d)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < d->bad_count; i++)
+        n += d->bad[i].until_ms > loop_now_ms(d->options.loop);
+    return n;
 }
 
 void dht_forgive(struct dht *d)

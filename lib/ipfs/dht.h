@@ -47,12 +47,14 @@ uint32_t dht_nearest(const struct dht *d, const uint8_t target[KAD_BYTES], struc
 /* Bad peers are passed over for a while: 1,024 of them, then who would be good again first is. */
 bool dht_is_bad(const struct dht *d, const struct kad_peer *peer);
 void dht_mark_bad(struct dht *d, const struct kad_peer *peer, uint32_t for_ms);
+uint32_t dht_bad_count(const struct dht *d);
 void dht_forgive(struct dht *d); /* all: it was our own network that was away */
 
 /* Connections made here are closed when there are more than connections_max, the longest unused
  * first; what is in use stays. */
 void dht_conn_use(struct dht *d, const struct peer_id *peer);
 void dht_conn_release(struct dht *d, const struct peer_id *peer);
+uint32_t dht_conn_count(const struct dht *d); /* of those */
 
 /* A stream to a server, which is dialed when need be. cb: as of stream_open. */
 struct dht_open;

@@ -179,6 +179,15 @@ uint64_t provider_last_ms(const struct provider *p, uint64_t kad)
     return e ? e->done_ms : 0;
 }
 
+/* A cycle ends when the last of its parts is due, or later when those that are left take longer. */
+static bool is_behind(const struct provider *p, uint64_t now)
+{
+    uint64_t work = p->cycle_left * p->part_ms / p->o.workers;
+    uint64_t last = p->cycle_since_ms + p->o.interval_ms + LIMIT_SCHEDULE_DELAY_MS;
+    return p->o.interval_ms > 0 && p->cycle_left > 0 && p->cycle_since_ms > 0 &&
+           MAX(now + work, p->cycle_due_ms) > last + LIMIT_PROVIDER_SOON_MS;
+}
+
 void provider_status(const struct provider *p, struct provider_status *out)
 {
     uint64_t wall = provider_wall_ms(p);
@@ -187,6 +196,8 @@ void provider_status(const struct provider *p, struct provider_status *out)
         .loading = p->loading,
         .has_address = p->has_address,
         .table = dht_table_size(p->dht),
+        .connected = dht_conn_count(p->dht),
+        .bad = dht_bad_count(p->dht),
         .scheduled = p->scheduled,
         .late = p->late,
         .oldest_record_ms = p->oldest_done_ms ? wall - MIN(wall, p->oldest_done_ms) : 0,
@@ -196,8 +207,7 @@ void provider_status(const struct provider *p, struct provider_status *out)
         .holders_milli = p->holders_keys ? (uint32_t)(p->holders_sum / p->holders_keys) : 0,
         .totals = p->totals,
     };
-    out->behind =
-        p->o.interval_ms > 0 && out->oldest_record_ms > p->o.interval_ms + LIMIT_SCHEDULE_DELAY_MS;
+    out->behind = is_behind(p, wall);
     for (uint32_t i = 0; i < p->o.workers; i++) {
         out->active += p->workers[i].region != NULL;
         out->ongoing_keys += p->workers[i].ongoing;

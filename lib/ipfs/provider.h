@@ -47,10 +47,11 @@ struct provider_totals { /* since the keystore was made */
 struct provider_status {
     enum provider_state state;
     bool loading, has_address;
-    uint32_t table, active, scheduled, late;
+    uint32_t table, connected, bad; /* servers */
+    uint32_t active, scheduled, late;
     uint64_t ongoing_keys, oldest_record_ms, pending_oldest_ms, cycle_ms;
     uint32_t progress_millionths, holders_milli;
-    bool behind;
+    bool behind; /* the cycle will end later than its interval and LIMIT_SCHEDULE_DELAY_MS */
     struct provider_totals totals;
     char failure[128]; /* the last one, or "" */
 };

@@ -98,6 +98,7 @@ static void on_part_done(void *ctx, const struct region_part *part)
     p->totals.confirmed += part->confirmed;
     p->totals_dirty = true;
     if (part->keys > 0) {
+        w->parts++;
         e.holders_milli = (uint32_t)MIN(part->sent * 1000 / part->keys, UINT32_MAX);
         p->holders_sum += part->sent * 1000;
         p->holders_keys += part->keys;
@@ -119,12 +120,24 @@ static void retry_later(struct provider *p, struct kad_prefix prefix, const stru
     p->retries[i].longer = err->code == ERR_LIMIT;
 }
 
+/* Exploring is a part of it. A mean, in which the last eight count most. */
+static void note_pace(const struct provider_worker *w)
+{
+    struct provider *p = w->provider;
+    if (w->parts == 0 || w->kind == PROVIDER_NEW)
+        return;
+    uint64_t ms = (provider_now_ms(p) - w->began_ms) / w->parts;
+    p->part_ms = p->part_ms > 0 ? (7 * p->part_ms + ms) / 8 : ms;
+}
+
 /* The one end of a region. */
 static void on_done(void *ctx, const struct error *err)
 {
     struct provider_worker *w = ctx;
     struct provider *p = w->provider;
     w->region = NULL;
+    if (!err)
+        note_pace(w);
     if (err && err->code != ERR_CANCELED) {
         p->failure = *err;
         log_info("reprovide: a part of %u bits: %s", w->claim.len, err->text);
@@ -174,6 +187,8 @@ static bool worker_start(struct provider *p, struct kad_prefix prefix, enum prov
     w->claim = prefix;
     w->kind = kind;
     w->done_something = false;
+    w->began_ms = provider_now_ms(p);
+    w->parts = 0;
     if (!record || region_start(&w->region, &options, &err)) {
         w->region = NULL;
         return false; /* no memory now: the next tick tries again */
@@ -225,6 +240,18 @@ static void consider(struct provider *p, struct candidate *best, struct kad_pref
     *best = (struct candidate){ provider_longer(p, part), done, true };
 }
 
+/* Of a part with keys: how old it is, and whether it belongs to what the cycle has still to do. */
+static void note_part(struct provider *p, const struct schedule_entry *e)
+{
+    if (e && (p->oldest_done_ms == 0 || e->done_ms < p->oldest_done_ms))
+        p->oldest_done_ms = e->done_ms;
+    if (e && e->done_ms > p->cycle_since_ms)
+        return;
+    p->cycle_left++;
+    if (e && p->o.interval_ms > 0)
+        p->cycle_due_ms = MAX(p->cycle_due_ms, schedule_due(&p->schedule, e));
+}
+
 /* One walk over the key space: the oldest part in time and the oldest that is late, and what the
  * gauges show. */
 static void survey(struct provider *p, struct candidate best[PROVIDER_NEW])
@@ -232,7 +259,7 @@ static void survey(struct provider *p, struct candidate best[PROVIDER_NEW])
     uint64_t now = provider_wall_ms(p), end, at = 0, fresh = 0;
     uint8_t len = first_len(p);
     p->late = p->scheduled = 0;
-    p->oldest_done_ms = 0;
+    p->oldest_done_ms = p->cycle_left = p->cycle_due_ms = 0;
     for (bool more = true; more; at = end + 1) {
         const struct schedule_entry *e = schedule_at(&p->schedule, at, &end);
         struct kad_prefix part = e ? e->prefix : schedule_gap(&p->schedule, at, len);
@@ -243,8 +270,8 @@ static void survey(struct provider *p, struct candidate best[PROVIDER_NEW])
         bool is_fresh = empty || (e && schedule_is_fresh(&p->schedule, e, now));
         fresh += is_fresh ? UINT64_C(1) << (63 - part.len) >> 20 : 0;
         p->scheduled += e != NULL;
-        if (e && !empty && (p->oldest_done_ms == 0 || e->done_ms < p->oldest_done_ms))
-            p->oldest_done_ms = e->done_ms;
+        if (!empty)
+            note_part(p, e);
         if (is_fresh)
             continue;
         bool late = !e || schedule_due(&p->schedule, e) + LIMIT_PROVIDER_SOON_MS < now;
@@ -263,15 +290,28 @@ static bool note_since(uint64_t *since, bool is, uint64_t now)
     return (before == 0) != (*since == 0);
 }
 
+/* A cycle ends when all that has keys was begun since it began, and is the beginning of the next.
+ * When the clock was stepped back, all was done now: that is no cycle. */
+static void note_cycle(struct provider *p, uint64_t now)
+{
+    bool any = keystore_total(p->o.keystore) > 0;
+    uint64_t since = MIN(p->cycle_since_ms, now);
+    bool ends = since > 0 && p->cycle_left == 0;
+    if (ends && any)
+        p->cycle_ms = now - since;
+    if (ends || !any)
+        since = 0;
+    if (any && since == 0)
+        since = now - 1; /* what begins now is of it */
+    p->totals_dirty |= ends || (since == 0) != (p->cycle_since_ms == 0);
+    p->cycle_since_ms = since;
+}
+
 static void note_times(struct provider *p)
 {
-    uint64_t now = provider_wall_ms(p), late_since = MIN(p->late_since_ms, now);
+    uint64_t now = provider_wall_ms(p);
     p->totals_dirty |= note_since(&p->pending_since_ms, keystore_pending(p->o.keystore) > 0, now);
-    if (note_since(&p->late_since_ms, p->late > 0, now)) {
-        p->totals_dirty = true;
-        if (p->late == 0)
-            p->cycle_ms = now - late_since;
-    }
+    note_cycle(p, now);
     if (p->totals_dirty)
         provider_flush(p);
 }

@@ -33,7 +33,7 @@ static void take_totals(struct provider *p, struct bytes key, struct bytes value
     p->holders_sum = reader_be64(&r);
     p->holders_keys = reader_be64(&r);
     p->pending_since_ms = reader_be64(&r);
-    p->late_since_ms = reader_be64(&r);
+    p->cycle_since_ms = reader_be64(&r);
 }
 
 static bool is_ended(const struct provider *p, const struct schedule_progress *at)
@@ -177,7 +177,7 @@ static void flush_totals(struct provider *p, uint32_t i)
     writer_be64(&w, p->holders_sum);
     writer_be64(&w, p->holders_keys);
     writer_be64(&w, p->pending_since_ms);
-    writer_be64(&w, p->late_since_ms);
+    writer_be64(&w, p->cycle_since_ms);
     assert(writer_used(&w) == TOTALS_BYTES);
     p->flush_rows[i] = (struct keystore_row){ bytes_of(totals_key, sizeof(totals_key) - 1),
                                               bytes_of(p->flush_totals, TOTALS_BYTES) };

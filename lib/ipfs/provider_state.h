@@ -24,6 +24,8 @@ struct provider_worker {
     struct kad_prefix claim;
     enum provider_kind kind;
     bool done_something;
+    uint64_t began_ms; /* on the loop's clock */
+    uint32_t parts;    /* with keys, since */
     uint64_t ongoing;
 };
 
@@ -91,11 +93,15 @@ struct provider {
     struct keyset scan_key;
     bool scanning, scan_whole; /* whole: this round began at the start of the key space */
     struct kad_prefix new_part;
-    bool new_found;                           /* there are some in new_part */
-    bool new_next;                            /* they come before the next part that is late */
-    uint64_t lean_until_ms;                   /* on the loop's clock */
-    uint64_t pending_since_ms, late_since_ms; /* wall clock; 0: nothing is */
-    uint64_t cycle_ms;
+    bool new_found;            /* there are some in new_part */
+    bool new_next;             /* they come before the next part that is late */
+    uint64_t lean_until_ms;    /* on the loop's clock */
+    uint64_t pending_since_ms; /* wall clock; 0: nothing is */
+    uint64_t cycle_since_ms;   /* wall clock; 0: there are no keys */
+    uint64_t cycle_due_ms;     /* the last of its parts that are left */
+    uint64_t cycle_left;       /* parts with keys not provided since */
+    uint64_t cycle_ms;         /* how long the last one took */
+    uint64_t part_ms;          /* what a part takes a worker, of late */
     uint32_t late, scheduled, fresh_millionths;
     uint64_t oldest_done_ms, holders_sum, holders_keys;
 };

@@ -197,7 +197,7 @@ static void status_all(struct command *c)
                       " failed, %u.%03u holders a key\n",
                       st.totals.sent, st.totals.confirmed, st.totals.failed,
                       st.holders_milli / 1000, st.holders_milli % 1000);
-    (void)admin_print(s, "oldest       %" PRIu64 " s; last time all was late: %" PRIu64 " s\n",
+    (void)admin_print(s, "oldest       %" PRIu64 " s; the last cycle took %" PRIu64 " s\n",
                       st.oldest_record_ms / 1000, st.cycle_ms / 1000);
     if (st.failure[0])
         (void)admin_print(s, "last failure %s\n", st.failure);

@@ -37,6 +37,9 @@ struct provider *node_provider(struct node *n)
 
 /* ---- shown ---- */
 
+enum { PEERS_KNOWN, PEERS_CONNECTED, PEERS_BAD, PEERS_STATES };
+static_assert((int)PEERS_STATES == (int)METRIC_LABELS_reprovide_peer_state, "a value for each");
+
 static void collect(struct metrics_collector *c)
 {
     struct reprovide *r = container_of(c, struct reprovide, collector);
@@ -63,7 +66,9 @@ static void collect(struct metrics_collector *c)
     metric_set_by(METRIC_reprovide_regions, 2, st.active);
     metric_set(METRIC_reprovide_oldest_record_age_seconds, (int64_t)st.oldest_record_ms * 1000000);
     metric_set(METRIC_reprovide_holders_avg, (st.holders_milli + 500) / 1000);
-    metric_set(METRIC_reprovide_peers, st.table);
+    metric_set_by(METRIC_reprovide_peers, PEERS_KNOWN, st.table);
+    metric_set_by(METRIC_reprovide_peers, PEERS_CONNECTED, st.connected);
+    metric_set_by(METRIC_reprovide_peers, PEERS_BAD, st.bad);
     metric_set(METRIC_reprovide_connectivity, st.state);
     metric_set(METRIC_reprovide_first_provide_pending, (int64_t)keystore_pending(r->keystore));
     metric_set(METRIC_reprovide_first_provide_oldest_seconds,
@@ -102,6 +107,8 @@ static void write_section(struct status_section *s, struct json_writer *w)
     json_put_uint(w, "holders_milli", st.holders_milli);
     json_put_uint(w, "lookups", st.totals.lookups);
     json_put_uint(w, "servers_known", st.table);
+    json_put_uint(w, "servers_connected", st.connected);
+    json_put_uint(w, "servers_bad", st.bad);
     json_put_uint(w, "behind", st.behind);
     if (st.failure[0])
         json_put_text(w, "last_failure", st.failure);

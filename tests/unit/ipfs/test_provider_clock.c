@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "ipfs/schedule.h"
+#include "ipfs/provider_state.h"
 
 enum { HOUR = 3600 * 1000, LEAP = HOUR / 12, KEYS = 1500, SERVERS = 24 };
 
@@ -120,6 +120,83 @@ TEST(what_was_measured_survives_a_restart)
     pbed_cycle(&b, "it is provided");
     while (status(&b).pending_oldest_ms > 0)
         pbed_wait(&b, 5);
+    pbed_provider_down(&b);
+    pbed_end(&b);
+}
+
+/* A part that is late is not a cycle: that takes an interval, and is not over before all parts are
+ * done once more. */
+TEST(a_cycle_is_all_parts_once)
+{
+    static struct provider_bed b;
+    pbed_make(&b, SERVERS);
+    pbed_keys(&b, 0, KEYS);
+    pbed_clock(&b, 1, 0);
+    pbed_provider_up(&b);
+    pbed_cycle(&b, "the first cycle");
+    while (status(&b).cycle_ms == 0)
+        pbed_wait(&b, 5);
+    check(status(&b).cycle_ms < HOUR && !status(&b).behind, "takes what it takes");
+    pbed_clock(&b, 1, 12 * HOUR);
+    pbed_clock(&b, 1000, 1000);
+    pbed_wait(&b, 20);
+    check(status(&b).cycle_ms < HOUR, "half of the next one is none");
+    pbed_clock(&b, 1, 11 * HOUR);
+    pbed_clock(&b, 1000, 1000);
+    pbed_wait(&b, 20);
+    for (int i = 0; i < 1000 && status(&b).cycle_ms < HOUR; i++)
+        pbed_wait(&b, 5);
+    uint64_t cycle = status(&b).cycle_ms;
+    check(cycle >= 22 * HOUR && cycle < 24 * HOUR && !status(&b).behind, "that takes an interval");
+    pbed_clock(&b, 1, -100 * HOUR);
+    pbed_clock(&b, 1000, 1000);
+    pbed_wait(&b, 20);
+    check(status(&b).cycle_ms >= 22 * HOUR, "a step back is none either");
+    pbed_provider_down(&b);
+    pbed_end(&b);
+}
+
+TEST(behind_is_said_before_records_are_old)
+{
+    static struct provider_bed b;
+    pbed_make(&b, SERVERS);
+    pbed_keys(&b, 0, KEYS);
+    pbed_clock(&b, 1, 0);
+    pbed_provider_up(&b);
+    pbed_cycle(&b, "a cycle");
+    while (status(&b).cycle_ms == 0 || b.provider->cycle_left == 0)
+        pbed_wait(&b, 5);
+    check(!status(&b).behind && b.provider->part_ms > 0, "a part takes little");
+    b.provider->part_ms = 24 * HOUR * b.workers / b.provider->cycle_left;
+    check(status(&b).behind && status(&b).oldest_record_ms < HOUR, "what is left takes a day");
+    b.provider->part_ms = 1;
+    b.sinks.away = true;
+    pbed_clock(&b, 1, 22 * HOUR);
+    pbed_clock(&b, 1000, 1000);
+    pbed_wait(&b, 20);
+    check(!status(&b).behind, "there is time left");
+    pbed_clock(&b, 1, 2 * HOUR);
+    pbed_clock(&b, 1000, 1000);
+    pbed_wait(&b, 20);
+    check(status(&b).behind, "there was");
+    pbed_provider_down(&b);
+    pbed_end(&b);
+}
+
+TEST(servers_are_counted_by_what_they_are)
+{
+    static struct provider_bed b;
+    struct provider_status st;
+    pbed_make(&b, SERVERS);
+    pbed_keys(&b, 0, KEYS);
+    pbed_provider_up(&b);
+    pbed_cycle(&b, "a cycle");
+    st = status(&b);
+    check(st.table == SERVERS && st.bad == 0, "all are well");
+    dht_mark_bad(provider_dht(b.provider), &b.sinks.sink[7].peer, 60000);
+    st = status(&b);
+    check(st.table == SERVERS - 1 && st.bad == 1, "but for one");
+    check(st.connected > 0 && st.connected <= SERVERS, "others are connected to");
     pbed_provider_down(&b);
     pbed_end(&b);
 }
