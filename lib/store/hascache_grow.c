@@ -1,5 +1,8 @@
 /* How segments get pages, lose them, split and merge. Each step lays out one segment (a merge: two)
  * anew in a fraction of a millisecond; a step that cannot be done leaves everything as it was. */
+#include <time.h>
+
+#include "core/metrics.h"
 #include "store/hascache_segment.h"
 
 bool hascache_take_page(struct hascache *h, uint32_t segment, uint32_t *page)
@@ -188,14 +191,41 @@ static bool split(struct hascache *h, uint32_t segment)
     return true;
 }
 
+/* What one step costs the loop, for the metric. */
+struct stopwatch {
+    uint64_t began_ns, relayouts;
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static struct stopwatch stopwatch_start(const struct hascache *h)
+{
+    return (struct stopwatch){ now_ns(), h->stats.relayouts };
+}
+
+/* A page that is refused at once is no relayout. */
+static void stopwatch_end(const struct stopwatch *s, const struct hascache *h)
+{
+    if (h->stats.relayouts > s->relayouts)
+        metric_observe(METRIC_hascache_relayout_seconds, now_ns() - s->began_ns);
+}
+
 bool hascache_grow(struct hascache *h, uint32_t segment)
 {
     assert(segment < h->segment_count);
     h->refused_held |= h->held;
     if (h->held)
         return false;
-    return h->segments[segment].pages < SEGMENT_PAGES_MAX ? add_page(h, segment)
-                                                          : split(h, segment);
+    struct stopwatch watch = stopwatch_start(h);
+    bool grown =
+        h->segments[segment].pages < SEGMENT_PAGES_MAX ? add_page(h, segment) : split(h, segment);
+    stopwatch_end(&watch, h);
+    return grown;
 }
 
 /* Largest number first: then the last page of the pool is never one that is about to be freed. */
@@ -293,7 +323,7 @@ static bool drop_page(struct hascache *h, uint32_t segment)
     return true;
 }
 
-void hascache_shrink(struct hascache *h, uint32_t segment)
+static void shrink(struct hascache *h, uint32_t segment)
 {
     uint32_t pair[2];
     if (h->segments[segment].pages > 1 && drop_page(h, segment)) {
@@ -305,4 +335,11 @@ void hascache_shrink(struct hascache *h, uint32_t segment)
         return;
     /* Not now: ask again when it is half as full, not at every delete. */
     h->segments[segment].shrink_at = h->segments[segment].n / 2;
+}
+
+void hascache_shrink(struct hascache *h, uint32_t segment)
+{
+    struct stopwatch watch = stopwatch_start(h);
+    shrink(h, segment);
+    stopwatch_end(&watch, h);
 }

@@ -73,7 +73,7 @@ struct reserve_status {
     uint64_t in_bin[RESERVE_BINS];     /* entries */
     enum hascache_state cache;
     uint64_t cache_entries, cache_bytes, slab_bytes, slots_used;
-    uint64_t put_groups;                                  /* commits */
+    uint64_t put_groups;                                  /* commits that stored something */
     uint64_t put_outcomes[RESERVE_OUTCOMES];              /* by enum reserve_outcome */
     uint64_t has_cache_hits, has_cache_misses, has_index; /* answers by who gave them */
     uint64_t evicted[RESERVE_EVICT_REASONS];              /* entries */

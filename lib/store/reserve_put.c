@@ -212,7 +212,10 @@ static void wake(struct reserve *r, uint32_t bins)
 /* A group that changed nothing was no commit, and shows nothing of the disk. */
 static void count_group(struct reserve *r, uint32_t stored, const struct error *err)
 {
-    r->stats.put_groups += stored > 0;
+    if (stored > 0) {
+        r->stats.put_groups++;
+        metric_observe(METRIC_reserve_commit_chunks, stored);
+    }
     if (err && !r->txn->refuse) /* else it tells of a failure that is known */
         reserve_failed(r, RESERVE_WORK_PUT, err);
     else if (stored > 0)

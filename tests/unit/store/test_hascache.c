@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/metrics.h"
 #include "store/hascache_segment.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -92,6 +93,7 @@ TEST(random_steps_agree_with_a_reference)
     struct hascache *h = cache_of(plan, 0);
     struct prng p = prng_of(1);
     struct hascache_stats stats;
+    int64_t measured_before = metric_get(METRIC_hascache_relayout_seconds);
     for (uint32_t i = 0; i < KEYS; i++) {
         r.key[i] = hash_of(h, i);
         r.key[i].hi &= 0x01ff;
@@ -119,6 +121,10 @@ TEST(random_steps_agree_with_a_reference)
     }
     hascache_stats(h, &stats);
     check(stats.splits >= 2 && stats.merges >= 2 && stats.refused == 0, "it split and merged");
+    int64_t measured = metric_get(METRIC_hascache_relayout_seconds) - measured_before;
+    check(measured > 0 && measured <= (int64_t)stats.relayouts &&
+              measured >= (int64_t)stats.relayouts / 3,
+          "each step that lays out segments is measured; a split lays out two");
     for (uint32_t i = 0; i < KEYS; i++)
         check(hascache_remove(h, &r.key[i]) == r.in[i], "remove the rest");
     expect_whole(h, 0);

@@ -101,6 +101,7 @@ TEST(metrics_and_epoch)
     world_setup(&w, dir_of("metrics"));
     world_open(&w, RESERVE_CACHE_AUTO);
     world_settle(&w);
+    int64_t commits = metric_get(METRIC_reserve_commit_chunks);
     run_puts(&w);
     world_evict(&w, 1, RESERVE_BINS, UINT64_MAX);
     metrics_page_begin(&page);
@@ -108,6 +109,7 @@ TEST(metrics_and_epoch)
               metric_get(METRIC_hascache_entries) == 2,
           "entries");
     check(metric_get_by(METRIC_reserve_puts_total, RESERVE_OLDER) == 2, "puts by outcome");
+    check(metric_get(METRIC_reserve_commit_chunks) - commits == 9, "groups that stored something");
     check(metric_get_by(METRIC_reserve_evicted_total, RESERVE_EVICT_ASKED) == 4, "evicted");
     check(metric_get_by(METRIC_hascache_state, HASCACHE_COMPLETE) == 1, "the state");
     check(metric_get(METRIC_pullsync_has_in_use) == 0, "no permit is out");
@@ -560,6 +562,37 @@ TEST(over_capacity_the_radius_grows_and_later_falls)
     world_open(&w, RESERVE_CACHE_AUTO);
     reserve_status(w.reserve, &s);
     check(s.radius == radius - 1, "less than half is within: it fell by one, and that is kept");
+    world_close(&w);
+    world_teardown(&w);
+}
+
+TEST(without_a_capacity_the_radius_falls)
+{
+    struct world w;
+    struct reserve_status s;
+    world_setup(&w, dir_of("no-capacity"));
+    world_open(&w, RESERVE_CACHE_AUTO);
+    world_settle(&w);
+    reserve_set_capacity(w.reserve, 300);
+    for (uint32_t from = 0; from < 1000; from += 250)
+        put_page(&w, from, 250);
+    for (int i = 0; capacity_busy(&w) && i < 2000; i++)
+        world_pause(&w, 1);
+    reserve_status(w.reserve, &s);
+    uint8_t radius = s.radius;
+    check(radius > 1 && s.count > 150 && s.count <= 300, "more than half of it is taken");
+    reserve_radius_timer(&w.reserve->capacity.timer);
+    reserve_radius_timer(&w.reserve->capacity.timer);
+    check(!capacity_busy(&w), "so the radius stays");
+    reserve_set_capacity(w.reserve, 0);
+    for (uint8_t i = 1; i <= radius + 1; i++) {
+        reserve_radius_timer(&w.reserve->capacity.timer);
+        for (int k = 0; capacity_busy(&w) && k < 2000; k++)
+            world_pause(&w, 1);
+        reserve_status(w.reserve, &s);
+        check(s.radius == MAX(radius - i, 0), "with no limit one step at each look, down to 0");
+    }
+    check(world_check(&w) == s.count, "and nothing else changes");
     world_close(&w);
     world_teardown(&w);
 }

@@ -265,6 +265,7 @@ TEST(a_slab_that_cannot_be_written_is_shown_until_it_can)
     struct error why = { ERR_OK, "" };
     struct reserve_status s;
     start(&w, "slab");
+    int64_t commits = metric_get(METRIC_reserve_commit_chunks);
     check(put_page(&w, 0), w.err.text);
     int good = w.reserve->files.fd[0], bad = open("/dev/null", O_RDONLY);
     w.reserve->files.fd[0] = bad;
@@ -282,6 +283,8 @@ TEST(a_slab_that_cannot_be_written_is_shown_until_it_can)
     check(reserve_ready(w.reserve, &why) && failing(RESERVE_WORK_PUT) == 0, "all is well");
     reserve_status(w.reserve, &s);
     check(s.slots_used == PAGE && world_check(&w) == PAGE, "and nothing was changed by it");
+    check(s.put_groups == 1, "a group that failed is no commit");
+    check(metric_get(METRIC_reserve_commit_chunks) == commits + 1, "nor has it a size");
     end(&w);
 }
 
