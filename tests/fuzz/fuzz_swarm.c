@@ -1,6 +1,6 @@
 /* Sessions of the small Swarm protocols over a stream in memory: whatever bytes come in whatever
  * pieces, a session ends, memory comes back, and what is kept was signed. The first byte chooses
- * the protocol, the second the size of the pieces. */
+ * the protocol (a handshake we began is one of its own), the second the size of the pieces. */
 #include "base/mem.h"
 #include "core/governor.h"
 #include "core/loop.h"
@@ -15,6 +15,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+enum { KIND_SERVED, KIND_HIVE, KIND_PRICING, KIND_STATUS, KIND_PINGPONG, KIND_DIALED, KINDS };
+
 struct world {
     struct loop *loop;
     struct mem_plan *plan;
@@ -26,11 +28,12 @@ struct world {
     struct record_identity identity;
     struct own_record record;
     struct handshake handshake;
+    struct handshake_dial request;
     struct hive hive;
     struct status_source status;
     struct session_ctx ctx;
     struct bytes script;
-    bool closed;
+    bool closed, dialed;
 };
 
 static void no_memory(void *ctx, struct process_memory *out)
@@ -44,6 +47,12 @@ static void facts(void *ctx, struct status_facts *out)
     *out = (struct status_facts){ .reserve_size = 1 };
 }
 
+static enum err script_open(struct stream *s, void *ctx, void **user)
+{
+    *user = ctx;
+    stream_want_write(s);
+    return ERR_OK;
+}
 static size_t script_data(struct stream *s, void *user, const uint8_t *bytes, size_t size)
 {
     (void)s, (void)user, (void)bytes;
@@ -64,7 +73,14 @@ static void script_close(struct stream *s, void *user, const struct error *err, 
     (void)s, (void)err, (void)code;
     ((struct world *)user)->closed = true;
 }
-static const struct stream_ops script_ops = { NULL, script_data, script_writable, script_close };
+static const struct stream_ops script_ops = { script_open, script_data, script_writable,
+                                              script_close };
+static void on_dialed(struct handshake_dial *req, const struct error *err)
+{
+    struct world *w = container_of(req, struct world, request);
+    assert(!w->dialed && (err || topology_find(w->topology, &req->peer)));
+    w->dialed = true;
+}
 
 /* The network of the vectors, and the time of their records. */
 static void world_make(struct world *w)
@@ -104,12 +120,13 @@ static const struct session_ctx *ctx_of(struct world *w, unsigned kind)
                              .network_id = 7357 };
     hive_init(&w->hive);
     w->status.facts = facts;
-    if (kind == 0)
+    if (kind == KIND_SERVED || kind == KIND_DIALED)
         return handshake_served(&w->handshake);
-    w->ctx = (struct session_ctx){ .kind = kinds[kind - 1],
-                                   .loop = w->loop,
-                                   .mem = w->mem,
-                                   .owner = kind == 1 ? (void *)&w->hive : (void *)&w->status };
+    w->ctx =
+        (struct session_ctx){ .kind = kinds[kind - 1],
+                              .loop = w->loop,
+                              .mem = w->mem,
+                              .owner = kind == KIND_HIVE ? (void *)&w->hive : (void *)&w->status };
     return &w->ctx;
 }
 
@@ -124,6 +141,31 @@ static void world_end(struct world *w)
     mem_plan_destroy(w->plan); /* asserts that all memory came back */
 }
 
+/* The peer began. */
+static void served(struct world *w, struct stream_mem_options *o, const struct protocol *session,
+                   const struct protocol *script, const struct peer_id *peer)
+{
+    o->protocol = script;
+    o->dialer_user = w;
+    o->dialer = *peer;
+    o->listener_protocol = session;
+    stream_want_write(stream_mem_open(o));
+}
+
+/* We began, with a handshake. */
+static void dialed(struct world *w, struct stream_mem_options *o, const struct protocol *session,
+                   const struct protocol *script, const struct peer_id *peer)
+{
+    w->request = (struct handshake_dial){ .peer = *peer, .cb = on_dialed };
+    struct session *s = handshake_dial_session(&w->handshake, &w->request, NULL);
+    assert(s);
+    o->protocol = session;
+    o->dialer_user = s;
+    o->listener = *peer;
+    o->listener_protocol = script;
+    handshake_dial_begin(s, stream_mem_open(o));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char bee[] = "QmcgpsyWgH8Y8ajJz1Cu72KnS5uo2Aa2LpzU7kinSupNKC";
@@ -133,25 +175,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2 || size > 60000 || peer_id_from_text(bee, strlen(bee), &peer, NULL))
         return 0;
     world_make(&w);
-    unsigned kind = data[0] % 5;
+    unsigned kind = data[0] % KINDS;
     const struct session_ctx *ctx = ctx_of(&w, kind);
     const struct topology_arrival a = { .id = &peer, .overlay = (const uint8_t[32]){ 9 } };
-    if (kind == 1 && topology_admit(w.topology, &a, &p, NULL))
+    if (kind == KIND_HIVE && topology_admit(w.topology, &a, &p, NULL))
         assert(false);
-    struct protocol listen = { .name = "/f", .ops = &session_ops, .ctx = (void *)(uintptr_t)ctx };
-    struct protocol dial = { .name = "/f", .ops = &script_ops };
+    struct protocol session = { .name = "/f", .ops = &session_ops, .ctx = (void *)(uintptr_t)ctx };
+    struct protocol script = { .name = "/f", .ops = &script_ops, .ctx = &w };
     w.script = bytes_of(data + 2, size - 2);
-    const struct stream_mem_options o = { .loop = w.loop,
-                                          .mem = w.mem,
-                                          .protocol = &dial,
-                                          .dialer_user = &w,
-                                          .dialer = peer,
-                                          .listener_protocol = &listen,
-                                          .piece_bytes = data[1] };
-    struct stream *s = stream_mem_open(&o);
-    stream_want_write(s);
+    struct stream_mem_options o = { .loop = w.loop, .mem = w.mem, .piece_bytes = data[1] };
+    if (kind == KIND_DIALED)
+        dialed(&w, &o, &session, &script, &peer);
+    else
+        served(&w, &o, &session, &script, &peer);
     loop_clock_turn(w.loop, 120000); /* beyond every deadline */
-    assert(w.closed);
+    assert(w.closed && w.dialed == (kind == KIND_DIALED));
     world_end(&w);
     return 0;
 }
