@@ -6,9 +6,10 @@
  * place to one that has keys, and is opened again when more come for it. A ring of LIMIT_PASS_RING
  * chunks is all that is in memory, whatever the region's size. Behind its keys of a chunk each
  * server is asked for the last of them, while more are sent: servers take the messages of a stream
- * one by one, so the answer proves that all before it were read. A chunk leaves when it is proven
- * for all live servers, and is noted in the keystore then: what was written to a stream is lost
- * with it, and what is sent again after a crash is at most the ring.
+ * one by one, so the answer proves that all before it were read. A stream that its server ends is
+ * opened again, LIMIT_PASS_REOPENS times, and goes on behind what was proven. A chunk leaves when
+ * it is proven for all live servers, and is noted in the keystore then: what was written to a
+ * stream is lost with it, and what is sent again after a crash is at most the ring.
  *
  *     ADD_PROVIDER, many to a write  -->
  *     GET_PROVIDERS of the last key  -->
@@ -18,8 +19,8 @@
  * Owns:   ring, streams. Charged to the owner when it starts, given back before cb.
  * Thread: loop only; keys are read and allotted by workers.
  * Errors: ERR_BUDGET: no room for a ring now; ERR_UNREACHABLE: too many servers failed;
- *         ERR_TIMEOUT: too many could not be asked; ERR_CANCELED; those of the keystore. On every
- * path cb comes exactly once.
+ *         ERR_TIMEOUT: too many could not be asked; ERR_CANCELED; those of the keystore.
+ *         On every path cb comes exactly once.
  */
 #ifndef LARDER_IPFS_PASS_H
 #define LARDER_IPFS_PASS_H

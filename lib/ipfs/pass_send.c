@@ -310,12 +310,41 @@ static size_t on_data(struct stream *stream UNUSED, void *user, const uint8_t *b
     return size;
 }
 
-static void on_close(struct stream *stream UNUSED, void *user, const struct error *err UNUSED,
+/* What it was not heard to have read is sent anew. Chunks before the ring's first have left: it had
+ * nothing in them that was not proven. */
+static void take_back(struct sender *s)
+{
+    if (!is_unproven(s))
+        return;
+    s->server->sent -= s->unasked;
+    for (; s->asked_count > 0; s->asked_count--) {
+        s->server->sent -= s->asked[s->asked_first].records;
+        s->asked_first = (s->asked_first + 1) % LIMIT_PASS_RING;
+    }
+    s->unasked = 0;
+    s->rest_size = s->rest_at = 0;
+    s->chunk = MAX(s->proven, s->pass->first);
+    s->bit = 0;
+}
+
+/* Servers end streams for reasons of their own: after so long, or so many messages. */
+static void on_close(struct stream *stream UNUSED, void *user, const struct error *err,
                      uint32_t code UNUSED)
 {
     struct sender *s = user;
+    struct pass *p = s->pass;
+    bool ours = err && err->code == ERR_BUDGET; /* no memory for its answer */
     s->stream = NULL;
-    sender_fail(s, LIMIT_KAD_REFUSED_MS);
+    s->reopens += !is_resting(s);
+    if (p->ending || s->reopens > LIMIT_PASS_REOPENS) {
+        s->open.unasked = ours;
+        sender_fail(s, ours ? 0 : LIMIT_KAD_REFUSED_MS);
+        return;
+    }
+    take_back(s);
+    sender_close(s);
+    senders_open(p);
+    pass_moved(p);
 }
 
 const struct stream_ops pass_stream_ops = { NULL, on_data, on_writable, on_close };

@@ -23,6 +23,7 @@ struct sender {
     uint32_t chunk, bit; /* the next to be sent; chunk counts from the start of the pass */
     uint32_t written;    /* chunk of the last record */
     uint32_t unasked;    /* records behind the last question */
+    uint32_t reopens;    /* streams it ended before it had all there was */
     uint32_t proven;     /* chunks before this one it has read */
     struct {
         uint32_t proves, records;

@@ -11,6 +11,8 @@ struct session {
     struct sink *sink;
     struct stream *stream;
     size_t out_size, out_at;
+    uint32_t lost_records; /* since the last answer; lost_last: the place before them */
+    uint64_t lost_sum, lost_last;
     bool told, stuck;
     uint32_t epoch, taken; /* taken: in this call */
     struct deferred again;
@@ -27,6 +29,9 @@ static void on_answering(struct timer *t)
 
 static enum err on_open(struct stream *s, void *ctx, void **user)
 {
+    const struct sink *sink = ctx;
+    if (sink->refuses)
+        return ERR_REFUSED;
     struct session *x = calloc(1, sizeof(*x));
     x->sink = ctx;
     x->stream = s;
@@ -76,6 +81,8 @@ static void answer(struct session *x, uint64_t type, struct bytes key)
         put_peer(&w, 9, &asker);
     }
     check(!w.overflow && x->out_at == x->out_size, "one answer at a time");
+    x->lost_records = 0;
+    x->lost_sum = 0;
     writer_uvarint(&out, writer_used(&w));
     writer_put(&out, body, writer_used(&w));
     check(!out.overflow, "an answer fits");
@@ -87,6 +94,17 @@ static void answer(struct session *x, uint64_t type, struct bytes key)
         stream_want_write(x->stream);
 }
 
+static void cut(struct session *x)
+{
+    struct sink *s = x->sink;
+    s->cuts--;
+    s->records -= x->lost_records;
+    s->sum -= x->lost_sum;
+    s->all->records -= x->lost_records;
+    s->last = x->lost_records > 0 ? x->lost_last : s->last;
+    stream_reset(x->stream, 0);
+}
+
 /* False: the stream is no more. */
 static bool record(struct session *x, struct bytes key)
 {
@@ -96,8 +114,15 @@ static bool record(struct session *x, struct bytes key)
         stream_reset(x->stream, 0);
         return false;
     }
+    if (s->cuts > 0 && x->lost_records == s->cut_after) {
+        cut(x);
+        return false;
+    }
     s->streams += !x->told;
     x->told = true;
+    if (x->lost_records++ == 0)
+        x->lost_last = s->last;
+    x->lost_sum += kad;
     s->descents += kad < s->last;
     s->last = kad;
     s->records++;

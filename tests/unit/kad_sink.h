@@ -23,6 +23,10 @@ struct sink {
     bool mute;      /* answers nothing */
     bool stalls;    /* on the first record: takes nothing more */
     bool resets;    /* on each record */
+    /* So often it resets a stream behind cut_after records that were not asked for, and has lost
+     * them. */
+    uint32_t cuts, cut_after;
+    bool refuses; /* each stream */
 };
 struct sinks {
     struct loop *loop;

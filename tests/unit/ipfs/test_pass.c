@@ -245,3 +245,29 @@ TEST(who_rests_when_the_last_chunk_comes_is_through)
     check(streams() <= SERVERS, "none of them was opened again");
     world_down();
 }
+
+/* Servers end streams for reasons of their own: what is not proven goes over a new one. */
+TEST(a_stream_that_is_closed_is_opened_again_twice)
+{
+    world_with_keys();
+    x.b.sinks.answer_ms = 1;
+    for (uint32_t i = 0; i < SERVERS; i += 4) {
+        x.b.sinks.sink[i].cuts = 1 + i % 8 / 4; /* once or twice */
+        x.b.sinks.sink[i].cut_after = i % 3;
+    }
+    run(20, "a pass ends");
+    for (uint32_t i = 0; i < SERVERS; i++)
+        check(!x.servers[i].failed && x.b.sinks.sink[i].cuts == 0, "nobody has failed");
+    check_all_there();
+    forget();
+    x.b.sinks.sink[8].cuts = 3;
+    x.b.sinks.sink[9].refuses = true;
+    run(20, "a pass ends");
+    for (uint32_t i = 0; i < SERVERS; i++)
+        check(x.servers[i].failed == (sink_of(&x.servers[i]) == &x.b.sinks.sink[8] ||
+                                      sink_of(&x.servers[i]) == &x.b.sinks.sink[9]),
+              "but thrice");
+    for (uint32_t i = 8; i <= 9; i++)
+        check(dht_is_bad(x.dht, &x.b.sinks.sink[i].peer), "is too often");
+    world_down();
+}
