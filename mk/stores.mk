@@ -52,11 +52,11 @@ soak::
 	$(MAKE) check-reserve-node RESERVE_ENTRIES=20000000 RESERVE_CHUNKS=2000000
 soak-tenth:: check-reserve-node
 
-HASCACHE_ENTRIES ?= 4000000
+HASCACHE_ENTRIES ?= 10000000
 
 ## check-hascache  the has-cache grown entry by entry: bytes an entry (HASCACHE_ENTRIES=100000000 for all)
 .PHONY: check-hascache
-check-hascache: $(BUILD)/larder-bench
+check-hascache: $(BUILD)/larder-bench $(BENCH_GOMAP)
 	$(BUILD)/larder-bench hascache --entries $(HASCACHE_ENTRIES) --json | tests/soak/hascache.py $(HASCACHE_ENTRIES)
 
 soak::

@@ -39,6 +39,26 @@ uint64_t bench_entries(const struct bench *bench, uint64_t normal)
     return bench->entries ? bench->entries : normal;
 }
 
+double bench_expect(uint64_t entries, uint64_t at, double value)
+{
+    return entries >= at / 2 && entries <= 2 * at ? value : 0;
+}
+
+bool bench_program(const struct bench *bench, const char *name, char *path, size_t size)
+{
+    char self[512];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (n <= 0)
+        bench_fail(bench, "it is not known where the build folder is");
+    self[n] = '\0';
+    *strrchr(self, '/') = '\0';
+    if ((size_t)snprintf(path, size, "%s/%s", self, name) < size && access(path, X_OK) == 0)
+        return true;
+    fprintf(stderr, "larder-bench %s: nothing stands beside it: %s is not built\n", bench->name,
+            path);
+    return false;
+}
+
 static uint64_t clock_ns(clockid_t id)
 {
     struct timespec t;

@@ -38,6 +38,12 @@ void bench_register(const char *name, const char *about, bench_fn *run);
 
 /* --entries N, or what the bench does without it. Figures scale with it, verdicts do not. */
 uint64_t bench_entries(const struct bench *bench, uint64_t normal);
+/* For expect_beside: value, which was measured elsewhere with `at` entries; unknown for a run of
+ * less than half or more than twice as many, since baselines change with their size. */
+double bench_expect(uint64_t entries, uint64_t at, double value);
+/* The program that stands in the build folder, where there is a compiler for it. False: it does
+ * not, which standard error is told, since a run without a baseline shows no ratio. */
+bool bench_program(const struct bench *bench, const char *name, char *path, size_t size);
 /* Prints the figure: a row for people, one JSON object with --json. A baseline that is more than a
  * factor 2 from expect_beside is a failure of the bench (exit code 1) unless the load of the
  * machine or `why` explains it; the explanation is printed as "note". */

@@ -1,5 +1,6 @@
 // The known remedy: a Go map with the whole 96-byte key, behind a read-write lock.
-// Prints: bytes of heap per entry, ns per insert, ns per hit, ns per miss.
+// Prints: bytes of heap per entry, ns per insert, ns per hit, ns per miss. Look-ups are CPU time, as
+// those of the sets beside it: what else the machine does is not the map's.
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -39,6 +41,15 @@ func (s *set) has(k []byte) bool {
 	return ok
 }
 
+// Of the process, which does nothing else meanwhile.
+func cpu() int64 {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		os.Exit(3)
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
+}
+
 func (s *set) look(from, n, lookups uint64) (float64, uint64) {
 	const whole = 1 << 18
 	keys := make([][96]byte, whole)
@@ -48,13 +59,13 @@ func (s *set) look(from, n, lookups uint64) (float64, uint64) {
 		keys[i] = key(from + mix(state)%n)
 	}
 	found := uint64(0)
-	start := time.Now()
+	start := cpu()
 	for i := uint64(0); i < lookups; i++ {
 		if s.has(keys[i%whole][:]) {
 			found++
 		}
 	}
-	return float64(time.Since(start).Nanoseconds()) / float64(lookups), found
+	return float64(cpu()-start) / float64(lookups), found
 }
 
 func heap() uint64 {
