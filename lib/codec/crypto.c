@@ -383,8 +383,10 @@ enum err rsa_verify(struct bytes spki, struct bytes message, struct bytes signat
     uint32_t bits = (uint32_t)n.size * 8 - (uint32_t)(__builtin_clz(n.data[0]) - 24);
     if (!LIMIT_CHECK(RSA_MODULUS_BITS_MAX, bits))
         return error_set(err, ERR_TOO_LARGE, "an RSA key of %" PRIu32 " bits", bits);
-    if (bits < LIMIT_RSA_MODULUS_BITS_MIN)
+    if (bits < LIMIT_RSA_MODULUS_BITS_MIN) {
+        LIMIT_HIT(RSA_MODULUS_BITS_MIN);
         return error_set(err, ERR_MALFORMED, "an RSA key of only %" PRIu32 " bits", bits);
+    }
     /* As Go's crypto/rsa: odd, above 1, at most 31 bits; a longer one only costs time. */
     if (e.size > 4 || (e.size == 4 && e.data[0] >= 0x80) || (e.size == 1 && e.data[0] < 3) ||
         !(e.data[e.size - 1] & 1))

@@ -25,8 +25,10 @@ struct multihash multihash_read(struct reader *r)
     size_t fixed = digest_size(code);
     if (!r->failed && !LIMIT_CHECK(MULTIHASH_DIGEST_BYTES, size))
         reader_fail(r, ERR_TOO_LARGE);
-    if ((code != MULTIHASH_IDENTITY && size < LIMIT_MULTIHASH_DIGEST_BYTES_MIN) ||
-        (fixed && size != fixed))
+    bool forgeable = code != MULTIHASH_IDENTITY && size < LIMIT_MULTIHASH_DIGEST_BYTES_MIN;
+    if (!r->failed && forgeable)
+        LIMIT_HIT(MULTIHASH_DIGEST_BYTES_MIN);
+    if (forgeable || (fixed && size != fixed))
         reader_fail(r, ERR_MALFORMED);
     struct bytes digest = reader_take(r, size);
     if (r->failed)

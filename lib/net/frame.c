@@ -4,6 +4,8 @@
 #include "base/varint.h"
 #include "core/governor.h"
 
+static_assert(LIMIT_ID_ERROR_TEXT_BYTES == 0, "a row that bounds no message stands for none");
+
 struct frame_wait {
     struct mem_waiter waiter;
     struct mem_owner *owner;
@@ -59,6 +61,8 @@ static size_t length_feed(struct frame_reader *fr, const uint8_t *bytes, size_t 
             break;
         }
         if (v > fr->max_bytes) {
+            if (fr->limit)
+                limit_hit(fr->limit);
             stream_fail(fr->stream, ERR_TOO_LARGE, 0);
             break;
         }

@@ -21,6 +21,7 @@ struct frame_reader {
     struct stream *stream;   /* in */
     struct mem_owner *owner; /* in: pays for the message under way */
     uint32_t max_bytes;      /* in: a longer message resets the stream at its length */
+    enum limit_id limit;     /* in: the row that is then counted as hit; 0: none */
     frame_cb *on_frame;      /* in */
     /* in: NULL, or where the body of a message that is not empty goes, for those who keep messages
      * and pay for them. NULL: not yet; the stream was paused, and the hook is asked again. */
@@ -32,6 +33,9 @@ struct frame_reader {
     uint32_t size_, have_;
     struct frame_wait *wait_; /* for memory; outlives the reader when need be */
 };
+
+/* A row as the bound, for an initializer. */
+#define FRAME_LIMIT(name) .max_bytes = LIMIT_##name, .limit = LIMIT_ID_##name
 
 /* For on_data with size > 0. Returns how many bytes were taken. */
 size_t frame_feed(struct frame_reader *fr, const uint8_t *bytes, size_t size);

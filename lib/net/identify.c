@@ -218,8 +218,6 @@ static void ask_close(struct stream *s UNUSED, void *user, const struct error *e
                       uint32_t code UNUSED)
 {
     struct identify_ask *a = user;
-    if (err && err->code == ERR_TOO_LARGE)
-        LIMIT_HIT(P2P_IDENTIFY_BYTES);
     frame_close(&a->frames_);
     a->stream_ = NULL;
     a->cb(a, err);
@@ -248,7 +246,7 @@ static void ask_on(struct host *h, struct identify_ask *a, struct conn *c)
     a->stream_ = NULL;
     a->messages_ = 0;
     a->frames_ = (struct frame_reader){ .owner = h->mem,
-                                        .max_bytes = LIMIT_P2P_IDENTIFY_BYTES,
+                                        FRAME_LIMIT(P2P_IDENTIFY_BYTES),
                                         .on_frame = on_message };
     a->open_ = (struct stream_open){
         .to = a->to, .conn = c, .choices = ask_choices, .count = 1, .user = a, .cb = on_opened

@@ -40,6 +40,7 @@ static enum err told_open(struct stream *s, void *ctx UNUSED, void **user)
     t->frames.stream = s;
     t->frames.owner = t->mem;
     t->frames.max_bytes = LIMIT_P2P_IDENTIFY_BYTES;
+    t->frames.limit = LIMIT_ID_P2P_IDENTIFY_BYTES;
     t->frames.on_frame = on_message;
     *user = t;
     stream_deadline(s, LIMIT_P2P_IDENTIFY_MS);

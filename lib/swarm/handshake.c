@@ -293,6 +293,7 @@ static const struct session_step steps[] = {
 static const struct session_kind kind = { .name = "handshake",
                                           .steps = steps,
                                           .message_bytes_max = LIMIT_SWARM_HANDSHAKE_BYTES,
+                                          .message_limit = LIMIT_ID_SWARM_HANDSHAKE_BYTES,
                                           .arena_bytes_max = LIMIT_SWARM_ARENA_BYTES,
                                           .size = sizeof(struct handshake_session),
                                           .ended = on_ended };

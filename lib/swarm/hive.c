@@ -164,5 +164,6 @@ static const struct session_step steps[] = {
 const struct session_kind hive_kind = { .name = "hive",
                                         .steps = steps,
                                         .message_bytes_max = LIMIT_SWARM_MESSAGE_BYTES,
+                                        .message_limit = LIMIT_ID_SWARM_MESSAGE_BYTES,
                                         .arena_bytes_max = LIMIT_SWARM_ARENA_BYTES,
                                         .size = sizeof(struct session) };

@@ -35,5 +35,6 @@ static const struct session_step steps[] = {
 const struct session_kind pricing_kind = { .name = "pricing",
                                            .steps = steps,
                                            .message_bytes_max = LIMIT_SWARM_SMALL_BYTES,
+                                           .message_limit = LIMIT_ID_SWARM_SMALL_BYTES,
                                            .arena_bytes_max = LIMIT_SWARM_ARENA_BYTES,
                                            .size = sizeof(struct session) };

@@ -130,6 +130,18 @@ void session_failed(struct pullsync_client *c, const struct error *err)
         session_end(c);
 }
 
+/* What may come next, and the row that says so; the longest delivery is a sum of others. */
+static void bound_message(struct frame_reader *fr, int next)
+{
+    bool offer = next == STEP_OFFER, delivery = next == STEP_DELIVERY;
+    fr->max_bytes = offer      ? LIMIT_PULLSYNC_MESSAGE_BYTES
+                    : delivery ? PULLSYNC_DELIVERY_BYTES_MAX
+                               : LIMIT_PULLSYNC_REQUEST_BYTES;
+    fr->limit = offer      ? LIMIT_ID_PULLSYNC_MESSAGE_BYTES
+                : delivery ? 0
+                           : LIMIT_ID_PULLSYNC_REQUEST_BYTES;
+}
+
 /* The only place where a session changes its step, arms its deadline or ends. */
 static void advance(struct pullsync_client *c, const struct event *ev)
 {
@@ -163,9 +175,7 @@ static void advance(struct pullsync_client *c, const struct event *ev)
         stream_resume(c->stream_);
     else
         stream_pause(c->stream_); /* the peer waits */
-    c->frames_.max_bytes = next == STEP_OFFER      ? LIMIT_PULLSYNC_MESSAGE_BYTES
-                           : next == STEP_DELIVERY ? PULLSYNC_DELIVERY_BYTES_MAX
-                                                   : LIMIT_PULLSYNC_REQUEST_BYTES;
+    bound_message(&c->frames_, next);
     c->frames_.room = next == STEP_OFFER || next == STEP_DELIVERY ? room_of : NULL;
 }
 
@@ -574,10 +584,9 @@ const struct protocol *pullsync_client_protocol(void)
 void pullsync_client_opened(struct pullsync_client *c, struct stream *s)
 {
     c->stream_ = s;
-    c->frames_ = (struct frame_reader){ .stream = s,
-                                        .owner = c->env->mem,
-                                        .max_bytes = LIMIT_PULLSYNC_REQUEST_BYTES,
-                                        .on_frame = on_frame };
+    c->frames_ = (struct frame_reader){
+        .stream = s, .owner = c->env->mem, FRAME_LIMIT(PULLSYNC_REQUEST_BYTES), .on_frame = on_frame
+    };
     advance(c, &(struct event){ EV_OPENED, { NULL, 0 }, NULL });
 }
 

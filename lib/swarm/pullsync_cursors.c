@@ -106,10 +106,9 @@ const struct protocol *pullsync_cursors_protocol(void)
 void pullsync_cursors_opened(struct pullsync_cursors *c, struct stream *s)
 {
     c->stream_ = s;
-    c->frames_ = (struct frame_reader){ .stream = s,
-                                        .owner = c->mem,
-                                        .max_bytes = LIMIT_PULLSYNC_REQUEST_BYTES,
-                                        .on_frame = on_frame };
+    c->frames_ = (struct frame_reader){
+        .stream = s, .owner = c->mem, FRAME_LIMIT(PULLSYNC_REQUEST_BYTES), .on_frame = on_frame
+    };
     stream_deadline(s, LIMIT_PULLSYNC_CLOSE_MS);
     stream_want_write(s);
 }

@@ -314,10 +314,9 @@ static enum err serve_open(struct stream *stream, void *ctx, void **user)
     s->stream = stream;
     s->user.cb = on_page;
     s->user.quota = &s->peer->quota;
-    s->frames = (struct frame_reader){ .stream = stream,
-                                       .owner = o->mem,
-                                       .max_bytes = LIMIT_PULLSYNC_REQUEST_BYTES,
-                                       .on_frame = on_frame };
+    s->frames = (struct frame_reader){
+        .stream = stream, .owner = o->mem, FRAME_LIMIT(PULLSYNC_REQUEST_BYTES), .on_frame = on_frame
+    };
     list_append(&server->sessions, &s->link);
     server->status.sessions++;
     step_to(s, SERVE_HEADERS);

@@ -183,7 +183,7 @@ static enum err cursors_open(struct stream *stream, void *ctx, void **user)
     c->stream = stream;
     c->frames = (struct frame_reader){ .stream = stream,
                                        .owner = o->mem,
-                                       .max_bytes = LIMIT_PULLSYNC_REQUEST_BYTES,
+                                       FRAME_LIMIT(PULLSYNC_REQUEST_BYTES),
                                        .on_frame = cursors_frame };
     list_append(&server->cursor_sessions, &c->link);
     stream_deadline(stream, LIMIT_PULLSYNC_CLOSE_MS);

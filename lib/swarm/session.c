@@ -57,6 +57,7 @@ struct session *session_new(const struct session_ctx *ctx, struct error *err)
     s->ctx = ctx;
     s->frames = (struct frame_reader){ .owner = ctx->mem,
                                        .max_bytes = kind->message_bytes_max,
+                                       .limit = kind->message_limit,
                                        .on_frame = on_frame };
     arena_init(&s->arena, ctx->mem, ARENA_BLOCK_BYTES, kind->arena_bytes_max);
     return s;

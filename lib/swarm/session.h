@@ -38,8 +38,9 @@ struct session_kind {
     const char *name;
     const struct session_step *steps; /* the first is where one that was opened to us begins */
     uint32_t message_bytes_max;
-    uint32_t arena_bytes_max; /* for what a message is unpacked to */
-    size_t size;              /* of the struct that begins with a struct session */
+    enum limit_id message_limit; /* its row */
+    uint32_t arena_bytes_max;    /* for what a message is unpacked to */
+    size_t size;                 /* of the struct that begins with a struct session */
     /* Once; NULL: all went well. It is freed behind the call. May be NULL. */
     void (*ended)(struct session *s, const struct error *err);
 };

@@ -276,6 +276,18 @@ def rows(tree, _args):
                 yield f"{path}:{line}: no code uses the row {row}"
 
 
+@check
+def limits(tree, _args):
+    """A limit that code counts as met is a SOURCE row, which the suite must hit."""
+    table = "lib/tables/limits.def"
+    counted = used_names(r"\b(?:LIMIT_CHECK|LIMIT_HIT|FRAME_LIMIT)\(\s*(\w+)",
+                         [tree.code(f) for f in tree.select("lib", "daemon", ends=CODE)])
+    for match in re.finditer(r"(?m)^LIMIT_FIXED\(\s*(\w+)", tree.code(table)):
+        if match.group(1).lower() in counted:
+            line = tree.code(table).count("\n", 0, match.start()) + 1
+            yield f"{table}:{line}: {match.group(1)} is counted as met, so it is a LIMIT_SOURCE"
+
+
 MACHINE = re.compile(r"(^|[^A-Za-z0-9_./-])/(work|farm|root)/[A-Za-z.]"
                      r"|registry[.]npmjs|proxy[.]golang|files[.]pythonhosted|pypi[.]org"
                      r"|(index|static)[.]crates|deb[.]debian[.]org|repo1?[.]maven"

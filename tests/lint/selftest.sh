@@ -121,6 +121,7 @@ planted rows 'no code uses the row plant_total' lib/tables/metrics.def <<<'COUNT
 planted rows 'no code uses the row error_set' lib/tables/metrics.def <<<'COUNTER(error_set, "")'
 planted rows 'no code uses the row plant' lib/tables/config.def <<<'OPTION(plant, BOOL, NONE)'
 planted rows 'no code uses the row plant' lib/tables/owners.def <<<'OWNER(plant, ELASTIC, 1)'
+planted limits 'PATH_BYTES is counted as met' lib/base/plant.c <<<'bool b = LIMIT_CHECK(PATH_BYTES, 1);'
 planted machine 'does not belong' README.md <<<"see /ro""ot/plant"
 planted machine 'does not belong' README.md <<<"as iss""ue #7 says"
 planted machine 'does not belong' mk/plant.mk <<<"wget https://pypi"".org/simple"

@@ -340,6 +340,30 @@ TEST(a_listener_checks_everything)
     }
 }
 
+TEST(a_syn_is_refused_and_counted_at_its_length)
+{
+    static struct scripted peer;
+    struct swarm_node from;
+    struct swarm_bed b;
+    struct node n;
+    uint8_t length[9];
+    struct writer w = writer_of(length, sizeof(length));
+    uint64_t hits = limit_hits(LIMIT_ID_SWARM_HANDSHAKE_BYTES);
+    swarm_bed_make(&b);
+    node_make(&n, &b, 1, true);
+    swarm_node_make(&from, 7);
+    memset(&peer, 0, sizeof(peer));
+    peer.self = from.id;
+    scripted_open(&peer, &b, &session_ops, (void *)(uintptr_t)handshake_served(&n.handshake));
+    writer_uvarint(&w, LIMIT_SWARM_HANDSHAKE_BYTES + 1);
+    scripted_send(&peer, bytes_of(length, writer_used(&w)));
+    swarm_bed_turn(&b, 1);
+    check(peer.closed && peer.end && n.disconnected == 1, "it costs the connection");
+    check(limit_hits(LIMIT_ID_SWARM_HANDSHAKE_BYTES) == hits + 1, "counted");
+    node_end(&n);
+    swarm_bed_end(&b);
+}
+
 TEST(a_dialer_checks_everything)
 {
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -340,6 +340,7 @@ static const struct {
 TEST(a_bad_offer_ends_the_session)
 {
     static struct pull p;
+    uint64_t hits = limit_hits(LIMIT_ID_PULLSYNC_MESSAGE_BYTES);
     make();
     for (uint32_t i = 0; i < ARRAY_SIZE(offers); i++) {
         script = (struct script){ .offer = bytes_of(offers[i].offer, offers[i].size) };
@@ -347,6 +348,7 @@ TEST(a_bad_offer_ends_the_session)
         bed_turn(&bed, 100);
         check(p.done && p.err.code, offers[i].why);
     }
+    check(limit_hits(LIMIT_ID_PULLSYNC_MESSAGE_BYTES) == hits + 1, "the long one is counted");
     struct writer o = writer_of(offer_bytes, sizeof(offer_bytes));
     pullsync_offer_begin(&o, 300, LIMIT_PULLSYNC_PAGE_CHUNKS + 1);
     for (uint32_t i = 0; i <= LIMIT_PULLSYNC_PAGE_CHUNKS; i++) {

@@ -423,12 +423,14 @@ static const struct {
 TEST(what_breaks_the_protocol_is_reset)
 {
     make(0);
+    uint64_t hits = limit_hits(LIMIT_ID_PULLSYNC_REQUEST_BYTES);
     for (size_t i = 0; i < ARRAY_SIZE(hostile); i++) {
         script_open(&p, 1, false);
         script_send(&p, hostile[i].bytes, hostile[i].size);
         bed_turn(&bed, 10);
         check(p.closed && p.end, hostile[i].why);
     }
+    check(limit_hits(LIMIT_ID_PULLSYNC_REQUEST_BYTES) == hits + 1, "the long one is counted");
     end();
 }
 

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "base/mem.h"
+#include "base/varint.h"
 #include "core/loop.h"
 #include "proto/swarm.pb-c.h"
 #include "swarm/hive.h"
@@ -140,6 +141,34 @@ TEST(an_end_or_a_message_that_no_step_waits_for_ends_it)
     swarm_bed_turn(&f.b, LIMIT_SWARM_HEADERS_MS + 1);
     check(f.script.closed && f.script.end, "silence");
     end();
+}
+
+static void too_long(const struct session_kind *kind, enum limit_id row, uint32_t most)
+{
+    uint8_t length[9];
+    struct writer w = writer_of(length, sizeof(length));
+    uint64_t hits = limit_hits(row);
+    begin(kind, true);
+    say("\0", 1);
+    writer_uvarint(&w, most);
+    say(length, writer_used(&w));
+    check(!f.script.closed && limit_hits(row) == hits, "it may be as long as that");
+    end();
+    begin(kind, true);
+    say("\0", 1);
+    w = writer_of(length, sizeof(length));
+    writer_uvarint(&w, most + 1);
+    say(length, writer_used(&w));
+    check(f.script.closed && f.script.end && limit_hits(row) == hits + 1, "and no longer");
+    end();
+}
+
+TEST(a_message_is_refused_and_counted_at_its_length)
+{
+    too_long(&pricing_kind, LIMIT_ID_SWARM_SMALL_BYTES, LIMIT_SWARM_SMALL_BYTES);
+    too_long(&status_kind, LIMIT_ID_SWARM_SMALL_BYTES, LIMIT_SWARM_SMALL_BYTES);
+    too_long(&pingpong_kind, LIMIT_ID_SWARM_SMALL_BYTES, LIMIT_SWARM_SMALL_BYTES);
+    too_long(&hive_kind, LIMIT_ID_SWARM_MESSAGE_BYTES, LIMIT_SWARM_MESSAGE_BYTES);
 }
 
 TEST(before_the_handshake_nothing_is_served)
