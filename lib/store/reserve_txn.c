@@ -48,7 +48,8 @@ void txn_begin(struct reserve_txn *t, struct store_job *job, struct ldb *db,
 
 bool txn_is_full(const struct reserve_txn *t)
 {
-    enum { ROWS_OF_ENTRY = 8, VALUES_OF_ENTRY = 4 * C_VALUE_BYTES_MAX };
+    /* At most: four of an entry that is replaced, two new ones, three of one that is lost. */
+    enum { ROWS_OF_ENTRY = 9, VALUES_OF_ENTRY = 4 * C_VALUE_BYTES_MAX };
     return t->rows_used + ROWS_OF_ENTRY > TXN_ROWS ||
            t->values_used + VALUES_OF_ENTRY > TXN_VALUES_BYTES ||
            ldb_batch_bytes(t->batch) + VALUES_OF_ENTRY > TXN_BATCH_BYTES;
