@@ -35,13 +35,25 @@ static struct provider_status status(struct provider_bed *b)
     return st;
 }
 
+/* KEYS that were never provided, and a turned clock. */
+static void begin(struct provider_bed *b)
+{
+    pbed_make(b, SERVERS);
+    pbed_keys(b, 0, KEYS);
+    pbed_clock(b, 1, 0);
+    pbed_provider_up(b);
+}
+
+static void end(struct provider_bed *b)
+{
+    pbed_provider_down(b);
+    pbed_end(b);
+}
+
 TEST(an_hour_without_servers_loses_no_key)
 {
     static struct provider_bed b;
-    pbed_make(&b, SERVERS);
-    pbed_keys(&b, 0, KEYS);
-    pbed_clock(&b, 1, 0);
-    pbed_provider_up(&b);
+    begin(&b);
     pbed_cycle(&b, "the first cycle");
     pbed_exact(&b, KEYS);
     forget(&b);
@@ -59,17 +71,13 @@ TEST(an_hour_without_servers_loses_no_key)
     st = status(&b);
     check(st.late == 0 && st.ongoing_keys == 0 && st.oldest_record_ms < HOUR, "nothing is left");
     pbed_exact(&b, KEYS + 500);
-    pbed_provider_down(&b);
-    pbed_end(&b);
+    end(&b);
 }
 
 TEST(the_wall_clock_goes_back_and_forward)
 {
     static struct provider_bed b;
-    pbed_make(&b, SERVERS);
-    pbed_keys(&b, 0, KEYS);
-    pbed_clock(&b, 1, 0);
-    pbed_provider_up(&b);
+    begin(&b);
     pbed_cycle(&b, "the first cycle");
     forget(&b);
     pbed_clock(&b, 1, 40 * HOUR);
@@ -85,17 +93,13 @@ TEST(the_wall_clock_goes_back_and_forward)
     pbed_wait(&b, 1200);
     pbed_cycle(&b, "an interval later it is");
     pbed_exact(&b, KEYS);
-    pbed_provider_down(&b);
-    pbed_end(&b);
+    end(&b);
 }
 
 TEST(what_was_measured_survives_a_restart)
 {
     static struct provider_bed b;
-    pbed_make(&b, SERVERS);
-    pbed_keys(&b, 0, KEYS);
-    pbed_clock(&b, 1, 0);
-    pbed_provider_up(&b);
+    begin(&b);
     while (status(&b).late == 0)
         pbed_wait(&b, 5);
     pbed_clock(&b, 1, 60 * 1000); /* while it is at work */
@@ -120,8 +124,7 @@ TEST(what_was_measured_survives_a_restart)
     pbed_cycle(&b, "it is provided");
     while (status(&b).pending_oldest_ms > 0)
         pbed_wait(&b, 5);
-    pbed_provider_down(&b);
-    pbed_end(&b);
+    end(&b);
 }
 
 /* A part that is late is not a cycle: that takes an interval, and is not over before all parts are
@@ -129,10 +132,7 @@ TEST(what_was_measured_survives_a_restart)
 TEST(a_cycle_is_all_parts_once)
 {
     static struct provider_bed b;
-    pbed_make(&b, SERVERS);
-    pbed_keys(&b, 0, KEYS);
-    pbed_clock(&b, 1, 0);
-    pbed_provider_up(&b);
+    begin(&b);
     pbed_cycle(&b, "the first cycle");
     while (status(&b).cycle_ms == 0)
         pbed_wait(&b, 5);
@@ -152,17 +152,13 @@ TEST(a_cycle_is_all_parts_once)
     pbed_clock(&b, 1000, 1000);
     pbed_wait(&b, 20);
     check(status(&b).cycle_ms >= 22 * HOUR, "a step back is none either");
-    pbed_provider_down(&b);
-    pbed_end(&b);
+    end(&b);
 }
 
 TEST(behind_is_said_before_records_are_old)
 {
     static struct provider_bed b;
-    pbed_make(&b, SERVERS);
-    pbed_keys(&b, 0, KEYS);
-    pbed_clock(&b, 1, 0);
-    pbed_provider_up(&b);
+    begin(&b);
     pbed_cycle(&b, "a cycle");
     while (status(&b).cycle_ms == 0 || b.provider->cycle_left == 0)
         pbed_wait(&b, 5);
@@ -179,8 +175,7 @@ TEST(behind_is_said_before_records_are_old)
     pbed_clock(&b, 1000, 1000);
     pbed_wait(&b, 20);
     check(status(&b).behind, "there was");
-    pbed_provider_down(&b);
-    pbed_end(&b);
+    end(&b);
 }
 
 TEST(servers_are_counted_by_what_they_are)
@@ -197,18 +192,14 @@ TEST(servers_are_counted_by_what_they_are)
     st = status(&b);
     check(st.table == SERVERS - 1 && st.bad == 1, "but for one");
     check(st.connected > 0 && st.connected <= SERVERS, "others are connected to");
-    pbed_provider_down(&b);
-    pbed_end(&b);
+    end(&b);
 }
 
 TEST(servers_that_are_not_heard_are_asked_and_leave_when_silent)
 {
     static struct provider_bed b;
     uint32_t pings = 0;
-    pbed_make(&b, SERVERS);
-    pbed_keys(&b, 0, KEYS);
-    pbed_clock(&b, 1, 0);
-    pbed_provider_up(&b);
+    begin(&b);
     pbed_cycle(&b, "a cycle");
     check(status(&b).table == SERVERS, "all are known");
     b.sinks.sink[7].mute = true;
@@ -223,8 +214,7 @@ TEST(servers_that_are_not_heard_are_asked_and_leave_when_silent)
         pings += b.sinks.sink[i].pings;
     check(status(&b).table == SERVERS - 1, "the silent one has left, and only that");
     check(pings > 0 && b.sinks.sink[7].pings <= 1, "they were asked for themselves");
-    pbed_provider_down(&b);
-    pbed_end(&b);
+    end(&b);
 }
 
 /* Whose half got the first records. */
@@ -263,8 +253,7 @@ TEST(the_oldest_part_is_done_first)
         pbed_cycle(&b, "a cycle");
         check(first_half == oldest, "by age");
         pbed_exact(&b, KEYS);
-        pbed_provider_down(&b);
-        pbed_end(&b);
+        end(&b);
     }
 }
 
@@ -273,10 +262,7 @@ TEST(a_part_that_cannot_be_loaded_gives_back_what_it_took)
     static struct provider_bed b;
     uint64_t taken = 0, piece = 32 * KiB;
     bool tried = false;
-    pbed_make(&b, SERVERS);
-    pbed_keys(&b, 0, KEYS);
-    pbed_clock(&b, 1, 0);
-    pbed_provider_up(&b);
+    begin(&b);
     for (; mem_take(b.mem, piece); taken += piece)
         continue;
     while (status(&b).state != PROVIDER_ONLINE || status(&b).late == 0)
@@ -293,8 +279,7 @@ TEST(a_part_that_cannot_be_loaded_gives_back_what_it_took)
     pbed_cycle(&b, "it goes on when there is memory");
     pbed_exact(&b, KEYS);
     check(status(&b).ongoing_keys == 0, "nothing is left over");
-    pbed_provider_down(&b);
-    pbed_end(&b);
+    end(&b);
 }
 
 static void truncate_tables(struct provider_bed *b)
@@ -322,6 +307,5 @@ TEST(a_keystore_that_fails_leaves_nothing_ongoing)
         pbed_wait(&b, 1);
     struct provider_status st = status(&b);
     check(st.failure[0] != 0 && st.totals.keys < 30000, "it could not read them all");
-    pbed_provider_down(&b);
-    pbed_end(&b);
+    end(&b);
 }
