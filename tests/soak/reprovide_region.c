@@ -7,8 +7,8 @@
  *   reprovide_region sink              prints where two servers are, then answers lines of stdin:
  *       tally                          {"records":N}
  *       check COUNT                    does every server have exactly the keys 0 .. COUNT - 1 that
- *                                      are among its 20 nearest, in order? Then forgets what it
- *                                      counted
+ *                                      are among its 20 nearest, in order, on one stream? Then
+ *                                      forgets what it counted
  */
 #include <poll.h>
 #include <stdio.h>

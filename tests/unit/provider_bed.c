@@ -144,6 +144,7 @@ void pbed_make_lopsided(struct provider_bed *b, uint32_t servers, uint32_t few)
     b->chunk_keys = 256;
     b->stall_ms = 1000;
     b->workers = 2;
+    b->connections = 20;
     pbed_stores(b);
     sinks_make(&b->sinks, b->loop, b->p2p, servers, few);
     peer_secret_from_seed(seed, &b->secret);
@@ -175,7 +176,7 @@ bool pbed_provider_try(struct provider_bed *b)
         .bootstrap = b->boots,
         .bootstrap_count = 2,
         .workers = b->workers,
-        .connections = 20,
+        .connections = b->connections,
         .chunk_keys = b->chunk_keys,
         .interval_ms = 22 * 3600 * 1000,
         .stall_ms = b->stall_ms,

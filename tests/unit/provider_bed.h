@@ -24,7 +24,7 @@ struct provider_bed {
     const char *boots[2];
     struct timer guard, poll;
     struct keystore_write write;
-    uint32_t chunk_keys, stall_ms, workers;
+    uint32_t chunk_keys, stall_ms, workers, connections;
     uint64_t stop_at; /* records, then the provider is stopped */
     bool called, timed_out, turned;
     uv_timer_t hand; /* of the turned clocks */
