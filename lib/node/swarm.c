@@ -170,6 +170,7 @@ enum err swarm_part_start(struct node *n, struct error *err)
     s->node = n;
     s->mem = mem;
     s->load.fd = -1;
+    timer_init(&s->expiry.retry, n->env.loop, swarm_expiry_due, "batches_expiry");
     enum err rc = swarm_identity_open(&s->identity, n->started, n->datadir.fd, err);
     rc = rc ? rc : tell(s, err);
     rc = rc ? rc : open_reserve(s, err);

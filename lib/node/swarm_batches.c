@@ -36,26 +36,47 @@ static bool expired(const struct swarm *s, const uint8_t *batch)
     return s->batches && !batches_find(s->batches, batch);
 }
 
+/* What fails is tried again by itself, from the first batch on. */
+static void expiry_told(struct swarm *s, const struct error *err)
+{
+    struct batches_expiry *e = &s->expiry;
+    uint64_t longer_ms = MAX(2 * e->retry_ms, LIMIT_STORE_RETRY_MS_MIN);
+    e->retry_ms = err ? MIN(longer_ms, LIMIT_STORE_RETRY_MS_MAX) : 0;
+    timer_set(&e->retry, e->retry_ms);
+    reserve_expiry_ended(s->reserve, err);
+}
+
 /* Unless stamps of any batch will do, or no table says which are known. */
 static void expiry_start(struct swarm *s)
 {
     struct batches_expiry *e = &s->expiry;
     if (e->evicting && !expired(s, e->evict.batch))
         reserve_evict_cancel(&e->evict); /* it was renewed, or nothing is said to expire */
-    if (!s->batches || s->node->started->accept_all_stamps || s->stopping)
+    if (s->node->started->accept_all_stamps || s->stopping)
         return;
-    e->again = e->out;
+    e->again = e->out && s->batches;
     if (e->out)
         return;
+    if (!s->batches) {
+        expiry_told(s, NULL); /* what failed before is not to be done any more */
+        return;
+    }
+    timer_set(&e->retry, 0); /* the time has come, or there is a new table */
+    error_clear(&e->fault);
     e->out = true;
     expiry_next(s, true);
+}
+
+void swarm_expiry_due(struct timer *t)
+{
+    expiry_start(container_of(t, struct swarm, expiry.retry));
 }
 
 static void expiry_end(struct swarm *s, const struct error *err)
 {
     s->expiry.out = false;
-    if (err)
-        log_error("expiry of batches: %s", err->text);
+    if (!s->stopping)
+        expiry_told(s, err);
     if (s->expiry.again && !err)
         expiry_start(s);
     drained(s);
@@ -77,8 +98,10 @@ static void evict_batch(struct swarm *s, const uint8_t *batch)
 static void on_next(struct reserve_next_batch *req, const struct error *err)
 {
     struct swarm *s = container_of(req, struct swarm, expiry.next);
-    if (err || !req->found || s->stopping)
-        expiry_end(s, s->stopping ? NULL : err);
+    if (err || s->stopping)
+        expiry_end(s, err);
+    else if (!req->found)
+        expiry_end(s, s->expiry.fault.code ? &s->expiry.fault : NULL);
     else if (expired(s, req->batch))
         evict_batch(s, req->batch);
     else
@@ -104,10 +127,12 @@ static void on_evicted(struct reserve_evict *req, const struct error *err)
     log_info_with(LOG_FIELDS(log_uint("entries", req->evicted)), "batch %s... has expired: %s",
                   hex_encode(id, bytes_of(req->batch, SHOWN_BYTES)),
                   outcome_of(s, canceled, failed));
-    if (failed || s->stopping)
+    if (failed)
+        s->expiry.fault = *err;
+    if (s->stopping || (failed && err->code != ERR_CORRUPT))
         expiry_end(s, failed ? err : NULL);
     else
-        expiry_next(s, false);
+        expiry_next(s, false); /* one batch cannot be read: others may be evicted */
 }
 
 /* ---- loading ---- */
@@ -218,6 +243,7 @@ void swarm_batches_load(struct swarm *s, bool first)
 
 bool swarm_batches_drain(struct swarm *s)
 {
+    timer_set(&s->expiry.retry, 0);
     if (s->expiry.evicting)
         reserve_evict_cancel(&s->expiry.evict);
     return s->load.out || s->expiry.out;

@@ -33,7 +33,10 @@ struct batches_expiry {
     struct reserve_next_batch next;
     struct reserve_evict evict;
     bool out, again;
-    bool evicting; /* evict is under way: the table may know its batch again */
+    bool evicting;      /* evict is under way: the table may know its batch again */
+    struct error fault; /* of a batch that this pass could not read; ERR_OK: none */
+    struct timer retry; /* set: the last pass has failed */
+    uint64_t retry_ms;
 };
 
 struct swarm {
@@ -58,6 +61,7 @@ struct swarm {
 /* swarm_batches.c: reads the table of option batches. The first time the node is held until it is
  * there; later on a table that cannot be read leaves the old one. */
 void swarm_batches_load(struct swarm *s, bool first);
+void swarm_expiry_due(struct timer *t);
 /* Nothing new; true: something still runs, and releases s->drain at its end. */
 bool swarm_batches_drain(struct swarm *s);
 

@@ -11,6 +11,7 @@ static const char *const work_names[RESERVE_WORKS] = {
     [RESERVE_WORK_CAPACITY] = "evicting what is over the capacity",
     [RESERVE_WORK_CACHE] = "building the has-cache from the index",
     [RESERVE_WORK_SLOTS] = "finding free slots by the index",
+    [RESERVE_WORK_EXPIRY] = "evicting batches that have expired",
 };
 
 const struct error *reserve_failure(const struct reserve *r, enum reserve_work work)
@@ -75,6 +76,14 @@ void reserve_went_well(struct reserve *r, enum reserve_work work)
     error_clear(&r->failures[work]);
     log_info("reserve: %s goes well again", work_names[work]);
     retry_later(r); /* what else fails */
+}
+
+void reserve_expiry_ended(struct reserve *r, const struct error *err)
+{
+    if (err)
+        reserve_failed(r, RESERVE_WORK_EXPIRY, err);
+    else
+        reserve_went_well(r, RESERVE_WORK_EXPIRY);
 }
 
 void reserve_met_damage(struct reserve *r, uint64_t records)

@@ -1,4 +1,5 @@
-/* The reserve in a running node: what expiry costs and what ends it early; a disk that fails. */
+/* The reserve in a running node: what expiry costs, what ends it early and what is tried again; a
+ * disk that fails. */
 #include "unit.h"
 
 #include <signal.h>
@@ -17,8 +18,9 @@
 #include "store/reserve_state.h"
 
 enum {
-    OLD = 1,                                      /* the batch that expires */
-    OTHER = 2,                                    /* and one that stays */
+    OLD = 1,   /* the batch that expires */
+    OTHER = 2, /* and one that stays */
+    NONE = 3,
     PAGES = 16,                                   /* of OLD; then one of OTHER */
     EXPIRING = PAGES * LIMIT_RESERVE_PAGE_CHUNKS, /* several steps of an eviction */
 };
@@ -34,18 +36,19 @@ static uint32_t pages_put, steps;
 static uint64_t file_max_bytes; /* no slab fits; 0: no limit */
 static void (*script)(void);    /* every millisecond, once all is put */
 
-static void batches_write(bool old)
+/* From this one on; NONE is behind the last. */
+static void batches_write(uint32_t first)
 {
     FILE *f = fopen(batches_path, "w");
     check(f && fputs("[", f) >= 0, "the file of batches");
-    for (uint32_t batch = old ? OLD : OTHER; batch <= OTHER; batch++) {
+    for (uint32_t batch = first; batch <= OTHER; batch++) {
         static struct chunk c;
         char id[65];
         chunk_make(&c, &(struct chunk_spec){ .batch = batch });
         fprintf(f,
                 "%s{\"id\":\"%s\",\"owner\":\"1111111111111111111111111111111111111111\","
                 "\"depth\":20,\"bucket_depth\":4,\"immutable\":false}",
-                old && batch == OTHER ? "," : "", hex_encode(id, bytes_of(c.batch, 32)));
+                batch > first ? "," : "", hex_encode(id, bytes_of(c.batch, 32)));
     }
     check(fputs("]", f) >= 0 && fclose(f) == 0, "is written");
 }
@@ -133,7 +136,7 @@ static void run(const char *name, void (*what)(void))
     snprintf(dir, sizeof(dir), "--data-dir=%s/%s", unit_temp_dir(), name);
     snprintf(batches, sizeof(batches), "--batches=%s", batches_path);
     static char *argv[] = { dir, free_disk, on, batches, NULL };
-    batches_write(true);
+    batches_write(OLD);
     args = (struct config_args){ .argv = argv, .envp = envp, .all_options = true };
     check(config_load(&config, &args, &report), report.text);
     args = (struct config_args){ .argv = argv, .envp = envp, .all_options = true };
@@ -148,11 +151,16 @@ static void run(const char *name, void (*what)(void))
 }
 
 /* Once all is put: the batch has expired. */
-static void expire(txn_probe *probe)
+static void expire_before(uint32_t batch, txn_probe *probe)
 {
     reserve()->txn->probe = probe;
-    batches_write(false);
+    batches_write(batch);
     swarm_part_reload(node);
+}
+
+static void expire(txn_probe *probe)
+{
+    expire_before(OTHER, probe);
 }
 
 static void until_all_is_evicted(void)
@@ -198,7 +206,7 @@ TEST(a_stop_waits_for_one_step_of_an_expiry)
 
 static void on_frozen(void *ctx UNUSED)
 {
-    batches_write(true);
+    batches_write(OLD);
     swarm_part_reload(node);
 }
 
@@ -231,6 +239,109 @@ static void until_it_is_known_again(void)
 TEST(a_renewed_batch_keeps_what_is_left_of_it)
 {
     run("renewed", until_it_is_known_again);
+}
+
+static enum err fail_there(enum txn_moment moment, struct error *err)
+{
+    return moment == TXN_REMOVING ? error_set(err, ERR_IO, "a test wants this to fail") : ERR_OK;
+}
+
+static enum readiness ready(const char *why)
+{
+    static char text[1024];
+    enum readiness is = status_readiness(node_status(node), text, sizeof(text));
+    check(is != READINESS_DEGRADED || strstr(text, why), text);
+    check(steps++ < 5000, "in vain");
+    return is;
+}
+
+static bool expiry_fails(void)
+{
+    return ready("degraded: reserve: evicting batches that have expired fails: a test wants") ==
+           READINESS_DEGRADED;
+}
+
+static void until_it_is_tried_again(void)
+{
+    static bool seen;
+    bool fails = expiry_fails();
+    if (steps == 1)
+        expire(fail_there);
+    if (!seen && fails) {
+        check(entries() == EXPIRING + LIMIT_RESERVE_PAGE_CHUNKS, "all is there");
+        reserve()->txn->probe = NULL;
+        seen = true;
+    } else if (seen && !fails) {
+        check(entries() == LIMIT_RESERVE_PAGE_CHUNKS, "all of the batch went, and no other");
+        node_stop(node);
+    }
+}
+
+/* A second later, and without a reload. */
+TEST(an_expiry_that_fails_is_shown_and_tried_again)
+{
+    run("again", until_it_is_tried_again);
+}
+
+static void until_it_fails(void)
+{
+    bool fails = expiry_fails();
+    if (steps == 1)
+        expire(fail_there);
+    if (fails)
+        node_stop(node);
+}
+
+TEST(a_stop_does_not_wait_for_the_next_try)
+{
+    run("fails", until_it_fails); /* no loop ends with a timer that is set */
+}
+
+static void until_it_need_not(void)
+{
+    static bool renewed;
+    bool fails = expiry_fails();
+    if (steps == 1)
+        expire(fail_there);
+    if (fails && !renewed) {
+        renewed = true;
+        batches_write(OLD);
+        swarm_part_reload(node);
+    } else if (renewed && !fails) {
+        check(entries() == EXPIRING + LIMIT_RESERVE_PAGE_CHUNKS, "all is there");
+        node_stop(node);
+    }
+}
+
+TEST(a_renewed_batch_ends_the_failure_of_its_expiry)
+{
+    run("need_not", until_it_need_not);
+}
+
+static enum err cannot_read_the_first(enum txn_moment moment, struct error *err)
+{
+    static bool met;
+    if (moment != TXN_REMOVING || met)
+        return ERR_OK;
+    met = true;
+    return error_set(err, ERR_CORRUPT, "a test wants this to be damaged");
+}
+
+static void until_the_others_are_gone(void)
+{
+    bool fails = ready("reserve: evicting batches that have expired fails: a test wants") ==
+                 READINESS_DEGRADED;
+    if (steps == 1)
+        expire_before(NONE, cannot_read_the_first);
+    if (fails) {
+        check(entries() == EXPIRING || entries() == LIMIT_RESERVE_PAGE_CHUNKS, "one is left");
+        node_stop(node);
+    }
+}
+
+TEST(a_batch_that_cannot_be_read_does_not_keep_others_that_expired)
+{
+    run("others", until_the_others_are_gone);
 }
 
 static void until_the_disk_is_well(void)
