@@ -200,7 +200,9 @@ static void print_man(const struct option_target *t)
         ".SH FILES\n"
         ".TP\n.I /etc/larder/larder.yaml\nThe configuration, unless \\-\\-config names another.\n"
         ".TP\n.I $STATE_DIRECTORY, $XDG_STATE_HOME/larder, ~/.local/state/larder\n"
-        "The data directory, the first that applies, unless data\\-dir names another.\n"
+        "The data directory, the first that applies, unless data\\-dir names another. In it the "
+        "file reserve\\-filled\\-for says for larder check\\-config which overlay, key, nonce and "
+        "network the Swarm reserve is of; the node makes it anew when it starts.\n"
         ".TP\n.I DIR, PATH, FILE\n");
     print_roff("What larder backup, larder reserve upload and larder reserve download are given is "
                "opened by the running node itself, as its own user. The service of the package "

@@ -14,6 +14,7 @@
 #define DATADIR_P2P_KEY "p2p-key"
 #define DATADIR_SWARM_KEY "swarm-key"
 #define DATADIR_SWARM_NONCE "swarm-nonce"
+#define DATADIR_CLAIM "reserve-filled-for" /* swarm_claim.h; no backup has it */
 /* The files that say who the node is, ended by NULL: a backup has them. */
 extern const char *const datadir_identity[];
 

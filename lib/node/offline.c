@@ -86,6 +86,8 @@ enum err offline_restore(const struct config *c, const char *dir, struct error *
             .progress = print_restored,
         };
         rc = restore_run(&options, err);
+        if (!rc) /* of a reserve that is no longer there; the first start makes it anew */
+            unlinkat(o.datadir.fd, DATADIR_CLAIM, 0);
     }
     offline_close(&o);
     return rc;

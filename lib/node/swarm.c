@@ -74,7 +74,26 @@ enum err swarm_identity_open(struct swarm_identity *id, const struct config *c, 
     return rc;
 }
 
-/* What is there is read, and nothing is made. */
+enum err swarm_key_find(const struct config *c, int dir_fd, uint8_t out[SIG_SECRET_BYTES],
+                        struct error *err)
+{
+    if (c->swarm_key[0])
+        return ethkey_read(c->swarm_key, out, err);
+    if (faccessat(dir_fd, DATADIR_SWARM_KEY, F_OK, 0))
+        return error_set(err, ERR_NOT_FOUND, "there is no %s", DATADIR_SWARM_KEY);
+    return ethkey_open(dir_fd, DATADIR_SWARM_KEY, out, err);
+}
+
+enum err swarm_nonce_find(const struct config *c, int dir_fd, uint8_t out[OVERLAY_NONCE_BYTES],
+                          struct error *err)
+{
+    if (c->nonce[0])
+        return swarm_nonce_parse(out, c->nonce, err);
+    if (faccessat(dir_fd, DATADIR_SWARM_NONCE, F_OK, 0))
+        return error_set(err, ERR_NOT_FOUND, "there is no %s", DATADIR_SWARM_NONCE);
+    return nonce_open(dir_fd, out, err);
+}
+
 void swarm_identity_check(const struct config *c, struct option_report *report)
 {
     uint8_t secret[SIG_SECRET_BYTES] = { 0 }, nonce[OVERLAY_NONCE_BYTES];
@@ -82,12 +101,13 @@ void swarm_identity_check(const struct config *c, struct option_report *report)
     int dir_fd = c->swarm ? open(c->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (dir_fd < 0) /* the first start makes it */
         return;
-    if (!c->swarm_key[0] && !faccessat(dir_fd, DATADIR_SWARM_KEY, F_OK, 0) &&
-        ethkey_open(dir_fd, DATADIR_SWARM_KEY, secret, &err))
+    enum err rc = swarm_key_find(c, dir_fd, secret, &err);
+    if (rc && rc != ERR_NOT_FOUND && !c->swarm_key[0]) /* else its line is said to be wrong */
         option_report_add(report, "%s: %s", c->data_dir, err.text);
-    if (!c->nonce[0] && !faccessat(dir_fd, DATADIR_SWARM_NONCE, F_OK, 0) &&
-        nonce_open(dir_fd, nonce, &err))
+    rc = swarm_nonce_find(c, dir_fd, nonce, &err);
+    if (rc && rc != ERR_NOT_FOUND && !c->nonce[0])
         option_report_add(report, "%s: %s", c->data_dir, err.text);
+    swarm_claim_check(c, dir_fd, report);
     secret_wipe(secret, sizeof(secret));
     close(dir_fd);
 }
@@ -124,6 +144,7 @@ static void on_opened(void *ctx, const struct error *err)
         return;
     }
     s->open = true;
+    swarm_claim_look(s);
     swarm_batches_load(s, true);
 }
 
@@ -231,6 +252,11 @@ static void on_closed(void *ctx, const struct error *err)
     swarm_free(s);
 }
 
+void swarm_claim_ended(struct swarm *s)
+{
+    reserve_close(s->reserve, on_closed, s);
+}
+
 void swarm_part_stop(struct node *n)
 {
     struct swarm *s = n->swarm;
@@ -242,5 +268,6 @@ void swarm_part_stop(struct node *n)
     }
     s->open = false;
     node_hold(n, &s->hold, "closing the reserve");
-    reserve_close(s->reserve, on_closed, s);
+    if (!swarm_claim_stop(s))
+        swarm_claim_ended(s);
 }

@@ -32,10 +32,8 @@ struct batches *node_batches(struct node *n);
  * before the loop runs. */
 enum err swarm_identity_open(struct swarm_identity *id, const struct config *c, int dir_fd,
                              struct error *err);
-/* For check-config: a line for what of it is in the data directory and cannot be used. Makes
- * nothing. Whether the reserve was filled for this overlay, the start alone can say: it stands in
- * the store, which a node that runs has locked, and LevelDB opens none without writing to it, as
- * whoever asks. */
+/* For check-config: a line for what of it is in the data directory and cannot be used, and for what
+ * the reserve was not filled for (swarm_claim.h). Makes nothing. */
 void swarm_identity_check(const struct config *c, struct option_report *report);
 
 /* Offline commands alone, before the node runs: open the reserve for a repair. */

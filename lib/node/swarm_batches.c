@@ -77,6 +77,7 @@ static void expiry_end(struct swarm *s, const struct error *err)
     s->expiry.out = false;
     if (!s->stopping)
         expiry_told(s, err);
+    swarm_claim_look(s);
     if (s->expiry.again && !err)
         expiry_start(s);
     drained(s);

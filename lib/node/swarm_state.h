@@ -11,6 +11,7 @@
 #include "node/node_state.h"
 #include "node/status.h"
 #include "store/batches.h"
+#include "node/swarm_claim.h"
 #include "store/reserve.h"
 #include "swarm/identity.h"
 
@@ -50,6 +51,7 @@ struct swarm {
     struct batches *batches; /* owned; NULL: none */
     struct batches_load load;
     struct batches_expiry expiry;
+    struct swarm_claim claim;
     struct node_hold hold;  /* opening, closing */
     struct node_hold drain; /* what runs at a stop */
     struct governor_watch marks;
@@ -57,6 +59,13 @@ struct swarm {
     struct status_condition condition;
     char slab_dir[LIMIT_PATH_BYTES], image_path[LIMIT_PATH_BYTES];
 };
+
+/* swarm.c, for check-config: what the configuration names, or what is in the data directory.
+ * Nothing is made: ERR_NOT_FOUND. */
+enum err swarm_key_find(const struct config *c, int dir_fd, uint8_t out[SIG_SECRET_BYTES],
+                        struct error *err);
+enum err swarm_nonce_find(const struct config *c, int dir_fd, uint8_t out[OVERLAY_NONCE_BYTES],
+                          struct error *err);
 
 /* swarm_batches.c: reads the table of option batches. The first time the node is held until it is
  * there; later on a table that cannot be read leaves the old one. */

@@ -171,7 +171,7 @@ echo "[ {} ]" >both.json
 run check-config --data-dir="$scratch/one" --swarm --batches="$scratch/both.json"
 is "check-config knows a table that is none" "$code" 2
 ok "with its row" grep -q "row 1: id is missing" <<<"$err"
-run check-config --data-dir="$scratch/one" --swarm --batches="$scratch/batches.json"
+run check-config --data-dir="$scratch/one" --swarm --batches="$scratch/batches.json" --nonce="$nonce"
 ok "and one that is good" grep -q "^batches: 1 in " <<<"$out"
 kill -TERM "$pid"
 ended "$pid"
