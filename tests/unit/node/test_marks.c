@@ -1,6 +1,6 @@
 /* A whole node whose memory is what the test says: over the target, over the trigger and back. The
  * world around it is a thread with sockets of its own; what is inside is looked at on the loop. */
-#include "unit.h"
+#include "node_bed.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -35,12 +35,10 @@
 #include "swarm/puller.h"
 #include "swarm/pullsync_wire.h"
 
-enum { CHUNKS = 2, WAIT_MS = 10000, QUIET_MS = 60 };
+enum { CHUNKS = 2, WAIT_MS = 60000, QUIET_MS = 60 };
 
-static struct config config;
-static struct node *node;
+static struct node_bed bed;
 static struct node_hold filling;
-static struct timer ticker;
 static _Atomic uint64_t held_bytes;
 static const char *_Atomic failed; /* the first thing that did not hold; the thread ends there */
 
@@ -58,7 +56,7 @@ static sem_t answered;
 /* The governor's own period is a quarter of a second: the test has less time. */
 static void on_tick(struct timer *t)
 {
-    governor_look(node->env.governor);
+    governor_look(bed.node->env.governor);
     uint64_t (*fn)(void) = atomic_exchange(&asked, NULL);
     if (fn) {
         answer = fn();
@@ -81,27 +79,27 @@ static uint64_t on_loop(uint64_t (*fn)(void))
 
 static uint64_t is_running(void)
 {
-    return node_phase(node) == NODE_RUNNING;
+    return node_phase(bed.node) == NODE_RUNNING;
 }
 static uint64_t level(void)
 {
-    return governor_level(node->env.governor);
+    return governor_level(bed.node->env.governor);
 }
 static uint64_t calls_failed(void)
 {
     struct puller_status s;
-    puller_status(node_puller(node), &s);
+    puller_status(node_puller(bed.node), &s);
     return s.failed;
 }
 static uint64_t cache(void)
 {
     struct reserve_status s;
-    reserve_status(node_reserve(node), &s);
+    reserve_status(node_reserve(bed.node), &s);
     return s.cache;
 }
 static uint64_t cache_look(void)
 {
-    reserve_radius_timer(&node_reserve(node)->capacity.timer);
+    reserve_radius_timer(&node_reserve(bed.node)->capacity.timer);
     return 0;
 }
 
@@ -117,11 +115,11 @@ static void on_put(struct reserve_put *req, const struct error *err)
     if (err)
         failed = "a chunk is not stored";
     if (req == &writes[0])
-        node_release(node, &filling, NULL);
+        node_release(bed.node, &filling, NULL);
 }
 static void put(uint32_t i)
 {
-    const uint8_t *overlay = node_swarm_identity(node)->overlay;
+    const uint8_t *overlay = node_swarm_identity(bed.node)->overlay;
     struct stamp stamp = { .position = i, .timestamp = 1 };
     chunks[i][0] = 1;
     stamp_encode(&stamp, stamps[i]);
@@ -133,11 +131,11 @@ static void put(uint32_t i)
     } while (i > 0 && overlay_proximity(overlay, items[i].id.address) == bin_of_first);
     stamp_hash(items[i].id.stamp_hash, stamps[i]);
     writes[i] = (struct reserve_put){ .items = &items[i], .count = 1, .cb = on_put };
-    reserve_put(node_reserve(node), &writes[i]);
+    reserve_put(node_reserve(bed.node), &writes[i]);
 }
 static uint64_t put_without_room(void)
 {
-    struct hascache *h = node_reserve(node)->cache;
+    struct hascache *h = node_reserve(bed.node)->cache;
     for (uint32_t i = 0; i < h->segment_count; i++)
         h->segments[i].limit = 0; /* a page is needed for one more */
     put(1);
@@ -150,13 +148,13 @@ static void peer_come(uint8_t i)
 {
     uint8_t overlay[OVERLAY_BYTES];
     struct swarm_peer *p = NULL;
-    memcpy(overlay, node_swarm_identity(node)->overlay, sizeof(overlay));
+    memcpy(overlay, node_swarm_identity(bed.node)->overlay, sizeof(overlay));
     overlay[31] ^= (uint8_t)(1 + i);
     const struct topology_arrival a = { .id = &peers[i], .overlay = overlay, .full_node = true };
-    if (topology_admit(node_topology(node), &a, &p, NULL) || !p)
+    if (topology_admit(node_topology(bed.node), &a, &p, NULL) || !p)
         failed = "the peer is not admitted";
     else
-        topology_ready(node_topology(node), p);
+        topology_ready(node_topology(bed.node), p);
 }
 static uint64_t first_peer(void)
 {
@@ -207,14 +205,14 @@ static void page_ask(struct asker *a)
     a->out[1] = (uint8_t)writer_used(&m);
     writer_put(&w, message, writer_used(&m));
     a->size = writer_used(&w);
-    const struct stream_mem_options o = { .loop = node->env.loop,
-                                          .mem = node_owner(node, "p2p"),
+    const struct stream_mem_options o = { .loop = bed.node->env.loop,
+                                          .mem = node_owner(bed.node, "p2p"),
                                           .protocol = &asker_protocol,
                                           .dialer_user = a,
                                           .dialer = peers[0],
                                           .listener = peers[1],
                                           .listener_protocol =
-                                              pullsync_server_pages(node->swarm_net->server) };
+                                              pullsync_server_pages(bed.node->swarm_net->server) };
     a->s = stream_mem_open(&o);
     stream_want_write(a->s);
 }
@@ -228,7 +226,7 @@ static uint64_t first_page_is_gone(void)
     struct pullsync_server_status s;
     if (!askers[0].closed)
         stream_reset(askers[0].s, 0);
-    pullsync_server_status(node->swarm_net->server, &s);
+    pullsync_server_status(bed.node->swarm_net->server, &s);
     return s.pages == 0;
 }
 static uint64_t second_page(void)
@@ -287,7 +285,8 @@ static uint64_t ports(void)
     uint8_t buf[64];
     struct writer w = writer_of(buf, sizeof(buf));
     struct multiaddr_target t;
-    if (host_address(p2p_host(node), 0, &w) && multiaddr_target(bytes_of(buf, writer_used(&w)), &t))
+    if (host_address(p2p_host(bed.node), 0, &w) &&
+        multiaddr_target(bytes_of(buf, writer_used(&w)), &t))
         p2p_port = t.port;
     return 0;
 }
@@ -372,7 +371,7 @@ static bool import_says(const char *text)
 
 static bool go_to(enum governor_level to)
 {
-    const struct mem_plan *plan = node_plan(node);
+    const struct mem_plan *plan = node_plan(bed.node);
     const uint64_t quarter = plan->slack_bytes / 4;
     held_bytes =
         to == GOVERNOR_NORMAL ? 0 : plan->setting_bytes - (to == GOVERNOR_TARGET ? 2 : 1) * quarter;
@@ -468,14 +467,14 @@ static enum err first_start(struct node *n, struct error *err UNUSED)
 
 static enum err last_start(struct node *n, struct error *err UNUSED)
 {
-    timer_init(&ticker, n->env.loop, on_tick, "the test");
-    timer_set(&ticker, 1);
+    timer_init(&bed.timer, n->env.loop, on_tick, "the test");
+    timer_set(&bed.timer, 1);
     return ERR_OK;
 }
 
 static void last_stop(struct node *n UNUSED)
 {
-    timer_set(&ticker, 0);
+    timer_set(&bed.timer, 0);
 }
 
 static const struct node_part parts[] = {
@@ -495,29 +494,25 @@ static const struct node_part parts[] = {
 
 TEST(over_both_marks_and_back)
 {
-    static struct option_report report;
-    static char home[] = "HOME=/nowhere", free_disk[] = "--min-free-disk=0", on[] = "--swarm",
-                p2p[] = "--p2p-addr=/ip4/127.0.0.1/tcp/0", http[] = "--http-addr=127.0.0.1:0",
-                memory[] = "--memory=256MiB", full[] = "--full-node", keys[] = "--reprovide",
-                dir[330];
-    static char *envp[] = { home, NULL };
-    static char *argv[] = { dir, free_disk, on, p2p, http, memory, full, keys, NULL };
+    static const char *const options[] = { "--swarm",
+                                           "--p2p-addr=/ip4/127.0.0.1/tcp/0",
+                                           "--http-addr=127.0.0.1:0",
+                                           "--memory=256MiB",
+                                           "--full-node",
+                                           "--reprovide",
+                                           NULL };
     struct error err = { ERR_OK, "" };
     pthread_t thread;
-    snprintf(dir, sizeof(dir), "--data-dir=%s/node", unit_temp_dir());
-    struct config_args args = { .argv = argv, .envp = envp, .all_options = true };
-    check(config_load(&config, &args, &report), report.text);
-    const struct node_options options = { .config = &config,
-                                          .args = &args,
-                                          .parts = parts,
-                                          .parts_count = ARRAY_SIZE(parts),
-                                          .process_memory = process_memory };
-    check(!node_create(&node, &options, &err), err.text);
+    node_bed_config(&bed, "node", options);
+    bed.options.parts = parts;
+    bed.options.parts_count = ARRAY_SIZE(parts);
+    bed.options.process_memory = process_memory;
+    check(!node_bed_make(&bed, &err), err.text);
     sem_init(&answered, 0, 0);
     check(!pthread_create(&thread, NULL, world, NULL), "a thread");
-    enum err rc = node_run(node, &err);
+    enum err rc = node_run(bed.node, &err);
     pthread_join(thread, NULL);
-    node_destroy(node);
+    node_destroy(bed.node);
     check(!failed, failed);
     check(!rc, err.text);
 }

@@ -1,6 +1,6 @@
 /* A node with the Swarm part: it opens, keeps who it is, reloads its batches and evicts those that
  * vanished; a part above it does what the others will. */
-#include "unit.h"
+#include "node_bed.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -8,9 +8,7 @@
 #include <unistd.h>
 
 #include "codec/chunk.h"
-#include "core/config.h"
 #include "node/node_state.h"
-#include "node/node_stores.h"
 #include "node/status.h"
 #include "node/swarm.h"
 #include "store/batches.h"
@@ -19,9 +17,7 @@
 
 enum { CHUNKS = 40 };
 
-static struct config config;
-static struct node *node;
-static struct timer timer;
+static struct node_bed bed;
 static struct reserve_put put;
 static struct reserve_item items[CHUNKS];
 static uint8_t chunks[CHUNKS][BMT_SPAN_BYTES + 1], stamps[CHUNKS][STAMP_BYTES];
@@ -51,13 +47,6 @@ static void only_second(void)
     batches_write(text);
 }
 
-static uint64_t entries(void)
-{
-    struct reserve_status st;
-    reserve_status(node_reserve(node), &st);
-    return st.count;
-}
-
 /* Every second one of the batch 1, the rest of 2. */
 static void item_make(uint32_t i)
 {
@@ -76,11 +65,11 @@ static void item_make(uint32_t i)
 static void on_put(struct reserve_put *req UNUSED, const struct error *err)
 {
     check(!err, err ? err->text : "");
-    check(entries() == CHUNKS, "all are there");
+    check(node_bed_entries(&bed) == CHUNKS, "all are there");
     filled++;
     only_second();
     raise(SIGHUP);
-    timer_set(&timer, 5);
+    timer_set(&bed.timer, 5);
 }
 
 /* Half of them go with their batch; then a table that is none changes nothing. */
@@ -89,10 +78,10 @@ static void look(struct timer *t)
     static bool broken;
     if (filled == 0) {
         put = (struct reserve_put){ .items = items, .count = CHUNKS, .cb = on_put };
-        reserve_put(node_reserve(node), &put);
+        reserve_put(node_reserve(bed.node), &put);
         return;
     }
-    if (entries() == CHUNKS / 2 && !broken) {
+    if (node_bed_entries(&bed) == CHUNKS / 2 && !broken) {
         broken = true;
         batches_write("[ { \"id\": 7 } ]");
         raise(SIGHUP);
@@ -101,9 +90,9 @@ static void look(struct timer *t)
         struct reserve_status st;
         uint8_t second[STAMP_BATCH_BYTES];
         memset(second, 2, sizeof(second));
-        reserve_status(node_reserve(node), &st);
+        reserve_status(node_reserve(bed.node), &st);
         check(st.count == CHUNKS / 2 && st.evicted[RESERVE_EVICT_EXPIRED] == CHUNKS / 2, "expired");
-        check(batches_find(node_batches(node), second), "the old table stays");
+        check(batches_find(node_batches(bed.node), second), "the old table stays");
         broken = false;
         raise(SIGTERM);
     } else {
@@ -116,53 +105,29 @@ static enum err upper_start(struct node *n, struct error *err UNUSED)
     char document[LIMIT_STATUS_BYTES];
     size_t used = 0;
     check(node_reserve(n) && node_swarm_identity(n), "the part below has started");
-    check(batches_count(node_batches(n)) == 2 || entries() > 0, "the table is read before");
+    check(batches_count(node_batches(n)) == 2 || node_bed_entries(&bed) > 0,
+          "the table is read before");
     memcpy(overlay, node_swarm_identity(n)->overlay, sizeof(overlay));
-    left_at_start = entries();
+    left_at_start = node_bed_entries(&bed);
     check(!status_write(node_status(n), document, sizeof(document), &used, NULL), "status");
     check(memmem(document, used, "\"has_cache_state\"", 17), "the reserve has its section");
-    timer_init(&timer, n->env.loop, look, "look");
+    timer_init(&bed.timer, n->env.loop, look, "look");
     if (filled == 0)
-        timer_set(&timer, 1);
+        timer_set(&bed.timer, 1);
     else
         raise(SIGTERM);
     return ERR_OK;
 }
 
-static void upper_stop(struct node *n UNUSED)
-{
-    timer_set(&timer, 0);
-}
-
-static const struct node_part parts[] = {
-    { "status", status_part_start, NULL, NULL, NULL, status_part_stop },
-    { "stores", stores_part_start, NULL, NULL, NULL, stores_part_stop },
-    { "swarm", swarm_part_start, swarm_part_reload, swarm_part_drain, NULL, swarm_part_stop },
-    { "upper", upper_start, NULL, NULL, NULL, upper_stop },
-};
-
 static enum err run(const char *more, struct error *err)
 {
-    static struct option_report report;
-    static struct config_args args;
-    static char home[] = "HOME=/nowhere", free_disk[] = "--min-free-disk=0", on[] = "--swarm";
-    static char *envp[] = { home, NULL };
-    static char dir[330], batches[330], extra[330];
-    snprintf(dir, sizeof(dir), "--data-dir=%s/node", unit_temp_dir());
+    char batches[330];
     snprintf(batches, sizeof(batches), "--batches=%s", batches_path);
-    snprintf(extra, sizeof(extra), "%s", more);
-    static char *argv[] = { dir, free_disk, on, batches, extra, NULL };
-    args = (struct config_args){ .argv = argv, .envp = envp, .all_options = true };
-    check(config_load(&config, &args, &report), report.text);
-    args = (struct config_args){ .argv = argv, .envp = envp, .all_options = true };
-    const struct node_options options = {
-        .config = &config, .args = &args, .parts = parts, .parts_count = ARRAY_SIZE(parts)
-    };
-    node = NULL;
-    enum err rc = node_create(&node, &options, err);
-    rc = rc ? rc : node_run(node, err);
-    node_destroy(node);
-    return rc;
+    const char *const options[] = { "--swarm", batches, more, NULL };
+    node_bed_config(&bed, "node", options);
+    node_bed_parts(&bed, upper_start);
+    enum err rc = node_bed_make(&bed, err);
+    return rc ? rc : node_bed_run(&bed, err);
 }
 
 TEST(batches_expire_with_the_file_and_the_node_stays_who_it_is)
