@@ -142,7 +142,7 @@ void pbed_make_lopsided(struct provider_bed *b, uint32_t servers, uint32_t few)
     b->mem = mem_plan_find(b->plan, "reprovide");
     b->p2p = mem_plan_find(b->plan, "p2p");
     b->chunk_keys = 256;
-    b->stall_ms = 1000;
+    b->stall_ms = PBED_STALL_MS;
     b->workers = 2;
     b->connections = 20;
     pbed_stores(b);

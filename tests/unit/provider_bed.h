@@ -9,6 +9,9 @@
 
 #include <uv.h>
 
+/* Where no server is to be given up, a machine may be as slow as that. */
+enum { PBED_STALL_MS = 30000 };
+
 struct provider_bed {
     struct loop *loop;
     struct work_pool *pool;

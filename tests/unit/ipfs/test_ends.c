@@ -131,7 +131,7 @@ static enum err region_begin_at(struct kad_prefix prefix, bool pending_only, str
         .lookups = &x.lookups,
         .chunk_keys = 64,
         .connections = 20,
-        .stall_ms = x.holds ? 60000 : 1000,
+        .stall_ms = PBED_STALL_MS,
         .events = { .want = on_want,
                     .ongoing = on_ongoing,
                     .part_done = on_part_done,

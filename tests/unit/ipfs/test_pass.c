@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "ipfs/lab.h"
 
-enum { SERVERS = 60, KEYS = 1000, CHUNK = 16, ANSWER_MS = 20, STALL_MS = 1000 };
+enum { SERVERS = 60, KEYS = 1000, CHUNK = 16, ANSWER_MS = 20 };
 
 static struct world {
     struct provider_bed b;
@@ -111,7 +111,7 @@ static void run(uint32_t connections, const char *why)
         .servers_count = SERVERS,
         .chunk_keys = CHUNK,
         .connections_max = connections,
-        .stall_ms = STALL_MS,
+        .stall_ms = x.b.stall_ms,
         .progress = on_progress,
         .cb = on_end,
     };
@@ -212,6 +212,7 @@ TEST(who_stands_still_keeps_its_place_no_longer_than_it_may)
 {
     world_with_keys();
     x.b.sinks.answer_ms = 1;
+    x.b.stall_ms = 2000;
     x.b.sinks.sink[10].stalls = true; /* reads no record */
     x.b.sinks.sink[40].mute = true;   /* reads them and answers nothing */
     run(1, "nobody else would make room");

@@ -38,6 +38,7 @@ TEST(servers_that_stall_or_reset_are_done_without)
     static struct provider_bed b;
     struct provider_status st;
     pbed_make(&b, 50);
+    b.stall_ms = 1000;
     for (uint32_t i = 2; i < 50; i += 5) {
         b.sinks.sink[i].stalls = i % 2 == 0;
         b.sinks.sink[i].resets = i % 2 != 0;

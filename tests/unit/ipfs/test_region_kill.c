@@ -165,7 +165,7 @@ static void run(uint32_t kill_at, bool pending_only)
         .pending_only = pending_only,
         .chunk_keys = CHUNK,
         .connections = 20,
-        .stall_ms = 1000,
+        .stall_ms = PBED_STALL_MS,
         .lookups = &lookups,
         .events = { .want = on_want,
                     .resume = on_resume,
