@@ -7,9 +7,11 @@
  * chunks is all that is in memory, whatever the region's size. Behind its keys of a chunk each
  * server is asked for the last of them, while more are sent: servers take the messages of a stream
  * one by one, so the answer proves that all before it were read. A stream that its server ends is
- * opened again, LIMIT_PASS_REOPENS times, and goes on behind what was proven. A chunk leaves when
- * it is proven for all live servers, and is noted in the keystore then: what was written to a
- * stream is lost with it, and what is sent again after a crash is at most the ring.
+ * opened again, LIMIT_PASS_REOPENS times, and goes on behind what was proven: first with questions
+ * behind few records, which tell how many messages it reads, then with no more than those to a
+ * stream. A chunk leaves when it is proven for all live servers, and is noted in the keystore then:
+ * what was written to a stream is lost with it, and what is sent again after a crash is at most the
+ * ring.
  *
  *     ADD_PROVIDER, many to a write  -->
  *     GET_PROVIDERS of the last key  -->
@@ -35,6 +37,9 @@ struct pass_server { /* of the region */
     struct kad_peer peer;
     bool gone;        /* has failed in an earlier pass: gets nothing */
     bool gone_before; /* repeat: had failed before the pass that is repeated */
+    /* in and out: that it takes of a stream, the question behind its records among them; 0: as many
+     * as there are */
+    uint32_t messages_max;
     /* out */
     bool failed;
     bool unasked; /* failed, and not by itself: see dht_open; in: repeat: so it was before */

@@ -40,7 +40,7 @@ static bool is_unproven(const struct sender *s)
 
 uint32_t sender_proven(const struct sender *s)
 {
-    return is_unproven(s) ? s->proven : s->chunk;
+    return is_unproven(s) ? s->proven.chunk : s->chunk;
 }
 
 static void sender_end(struct sender *s, bool failed)
@@ -99,6 +99,7 @@ static void on_opened(struct dht_open *o, struct stream *stream, const struct er
     }
     s->stream = stream;
     s->state = SENDER_OPEN;
+    s->messages = s->heard = 0;
     answer_expect(s);
     s->progress_ms = now_ms(s);
     if (p->ending) {
@@ -200,22 +201,39 @@ static size_t put_rest(struct sender *s, uint8_t *buf, size_t room)
     return n;
 }
 
-/* What is left to write of a chunk's records is nothing: has it read them? A question for each
- * chunk, and there are no more chunks than the ring has. */
+/* No record goes with its question into what it takes of a stream. */
+static bool is_full(const struct sender *s)
+{
+    uint32_t max = s->server->messages_max;
+    return max > 0 && s->messages + 2 > max;
+}
+
+/* Behind a chunk's records, or the last that the stream has room for. Who has ended a stream is
+ * asked behind the first, then whenever there are twice as many messages: when it ends this one
+ * too, half of those it reads are known at least. */
+static bool is_asked_now(const struct sender *s)
+{
+    bool doubled = s->reopens > 0 && s->unasked > s->messages / 2;
+    return s->unasked > 0 && (s->chunk != s->written || is_full(s) || doubled);
+}
+
+/* Has it read what was written? What comes next stands behind that. */
 static void ask(struct sender *s)
 {
     assert(s->asked_count < LIMIT_PASS_RING);
     uint32_t i = (s->asked_first + s->asked_count++) % LIMIT_PASS_RING;
-    s->asked[i].proves = s->written + 1;
+    s->asked[i].proves = (struct place){ s->chunk, s->bit };
     s->asked[i].records = s->unasked;
+    s->asked[i].messages = ++s->messages;
     s->unasked = 0;
     s->rest_at = 0;
     s->rest_size =
         (uint16_t)kad_request_put(s->rest, KAD_GET_PROVIDERS, bytes_of(s->last, s->last_size));
 }
 
-/* Records, and a question behind those of a chunk, until there is no key or no room. The last one
- * may be cut: who leaves room unused is not asked again when there is more. */
+/* Records, and a question behind those of a chunk, until there is no key or no room, or it has as
+ * many questions as there may be. The last one may be cut: who leaves room unused is not asked
+ * again when there is more. */
 static size_t fill(struct sender *s, uint8_t *buf, size_t room)
 {
     const struct kad_record *record = s->pass->o.record;
@@ -223,15 +241,18 @@ static size_t fill(struct sender *s, uint8_t *buf, size_t room)
     size_t used = put_rest(s, buf, room);
     while (used < room) {
         bool more = next_key(s, &hash);
-        if (s->unasked > 0 && s->chunk != s->written) {
+        if (is_asked_now(s)) {
+            if (s->asked_count == LIMIT_PASS_RING)
+                break;
             ask(s);
             used += put_rest(s, buf + used, room - used);
             continue;
         }
-        if (!more)
+        if (!more || is_full(s))
             break;
         size_t size = kad_record_size(record, hash.size);
         s->server->sent++;
+        s->messages++;
         s->unasked++;
         s->written = s->chunk;
         s->bit++;
@@ -253,6 +274,7 @@ static size_t fill(struct sender *s, uint8_t *buf, size_t room)
 static void answered(struct sender *s)
 {
     s->proven = s->asked[s->asked_first].proves;
+    s->heard = s->asked[s->asked_first].messages;
     if (s->names_us)
         s->server->confirmed += s->asked[s->asked_first].records;
     s->asked_first = (s->asked_first + 1) % LIMIT_PASS_RING;
@@ -284,13 +306,35 @@ static size_t on_writable(struct stream *stream UNUSED, void *user, uint8_t *buf
     return used;
 }
 
-static size_t on_data(struct stream *stream UNUSED, void *user, const uint8_t *bytes, size_t size)
+/* It has answered, and there is more for it. All others wait for who takes few messages of a
+ * stream: after so many streams it gets one without that limit, and has failed when it ends it. Who
+ * had ended two by chance goes on as before. */
+static void go_on(struct sender *s)
+{
+    struct pass *p = s->pass;
+    if (!is_full(s) || is_unproven(s)) {
+        stream_want_write(s->stream); /* it may have had too many questions */
+    } else {
+        if (++s->shorts == LIMIT_PASS_SHORT_STREAMS)
+            s->server->messages_max = 0;
+        sender_close(s); /* this stream has all it takes */
+    }
+    senders_open(p); /* may close this one */
+    pass_moved(p);
+}
+
+static void ended(struct sender *s, bool ours);
+
+static size_t on_data(struct stream *stream, void *user, const uint8_t *bytes, size_t size)
 {
     struct sender *s = user;
     struct error err;
     uint32_t before = s->asked_count;
-    if (size == 0)
+    if (size == 0) { /* no answer comes any more */
+        stream_leave(stream, 0);
+        ended(s, false);
         return size;
+    }
     for (size_t at = 0, taken = 0; at < size; at += taken) {
         if (s->asked_count == 0 ||
             kad_decode(&s->answer, bytes_of(bytes + at, size - at), &taken, &err)) {
@@ -301,12 +345,10 @@ static size_t on_data(struct stream *stream UNUSED, void *user, const uint8_t *b
             answered(s);
     }
     s->progress_ms = now_ms(s);
-    if (is_through(s)) {
+    if (is_through(s))
         done_well(s);
-    } else if (s->asked_count != before) {
-        senders_open(s->pass); /* may close this one */
-        pass_moved(s->pass);
-    }
+    else if (s->asked_count != before)
+        go_on(s);
     return size;
 }
 
@@ -323,19 +365,27 @@ static void take_back(struct sender *s)
     }
     s->unasked = 0;
     s->rest_size = s->rest_at = 0;
-    s->chunk = MAX(s->proven, s->pass->first);
-    s->bit = 0;
+    bool kept = s->proven.chunk >= s->pass->first;
+    s->chunk = kept ? s->proven.chunk : s->pass->first;
+    s->bit = kept ? s->proven.bit : 0;
 }
 
-/* Servers end streams for reasons of their own: after so long, or so many messages. */
-static void on_close(struct stream *stream UNUSED, void *user, const struct error *err,
-                     uint32_t code UNUSED)
+/* Servers end streams for reasons of their own: after so long, or so many messages. Once may be by
+ * chance; who does it again gets no more of a stream than it was heard to have read of one. */
+static void learn(struct sender *s)
 {
-    struct sender *s = user;
+    s->heard_most = MAX(s->heard_most, s->heard);
+    if (s->reopens > 1 && s->heard_most > 0)
+        s->server->messages_max = s->heard_most;
+}
+
+static void ended(struct sender *s, bool ours)
+{
     struct pass *p = s->pass;
-    bool ours = err && err->code == ERR_BUDGET; /* no memory for its answer */
     s->stream = NULL;
     s->reopens += !is_resting(s);
+    if (!is_resting(s) && !ours)
+        learn(s);
     if (p->ending || s->reopens > LIMIT_PASS_REOPENS) {
         s->open.unasked = ours;
         sender_fail(s, ours ? 0 : LIMIT_KAD_REFUSED_MS);
@@ -345,6 +395,12 @@ static void on_close(struct stream *stream UNUSED, void *user, const struct erro
     sender_close(s);
     senders_open(p);
     pass_moved(p);
+}
+
+static void on_close(struct stream *stream UNUSED, void *user, const struct error *err,
+                     uint32_t code UNUSED)
+{
+    ended(user, err && err->code == ERR_BUDGET); /* no memory for its answer */
 }
 
 const struct stream_ops pass_stream_ops = { NULL, on_data, on_writable, on_close };

@@ -15,18 +15,27 @@ struct chunk {
     struct pass_progress progress;
 };
 
+struct place { /* of a key; chunk counts from the start of the pass */
+    uint32_t chunk, bit;
+};
+
 struct sender {
     struct pass *pass;
     struct pass_server *server;
     enum { SENDER_IDLE, SENDER_OPENING, SENDER_OPEN, SENDER_DONE } state;
     bool got_nothing;    /* or not all, in the pass that is repeated */
-    uint32_t chunk, bit; /* the next to be sent; chunk counts from the start of the pass */
+    uint32_t chunk, bit; /* the place of the next to be sent */
     uint32_t written;    /* chunk of the last record */
     uint32_t unasked;    /* records behind the last question */
     uint32_t reopens;    /* streams it ended before it had all there was */
-    uint32_t proven;     /* chunks before this one it has read */
+    uint32_t messages;   /* of its stream, written */
+    uint32_t heard;      /* of those, that it was heard to have read */
+    uint32_t heard_most; /* of a stream that it ended */
+    uint32_t shorts;     /* streams that had all the messages it takes of one */
+    struct place proven; /* it has read what is before */
     struct {
-        uint32_t proves, records;
+        struct place proves;
+        uint32_t records, messages;
     } asked[LIMIT_PASS_RING]; /* questions that are out, the oldest at asked_first */
     uint32_t asked_first, asked_count;
     uint64_t progress_ms;

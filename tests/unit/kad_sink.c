@@ -13,7 +13,9 @@ struct session {
     size_t out_size, out_at;
     uint32_t lost_records; /* since the last answer; lost_last: the place before them */
     uint64_t lost_sum, lost_last;
-    bool told, stuck;
+    uint32_t messages;
+    bool told, stuck, over;
+    struct deferred ending;
     uint32_t epoch, taken; /* taken: in this call */
     struct deferred again;
     struct timer answering;
@@ -97,12 +99,22 @@ static void answer(struct session *x, uint64_t type, struct bytes key)
 static void cut(struct session *x)
 {
     struct sink *s = x->sink;
-    s->cuts--;
+    s->cut += x->lost_records > 0;
     s->records -= x->lost_records;
     s->sum -= x->lost_sum;
     s->all->records -= x->lost_records;
     s->last = x->lost_records > 0 ? x->lost_last : s->last;
-    stream_reset(x->stream, 0);
+    x->lost_records = 0;
+    x->lost_sum = 0;
+    if (!x->over || !s->finishes)
+        stream_reset(x->stream, 0);
+    else
+        stream_finish(x->stream);
+}
+
+static void on_ending(struct deferred *d)
+{
+    cut(container_of(d, struct session, ending));
 }
 
 /* False: the stream is no more. */
@@ -115,6 +127,7 @@ static bool record(struct session *x, struct bytes key)
         return false;
     }
     if (s->cuts > 0 && x->lost_records == s->cut_after) {
+        s->cuts--;
         cut(x);
         return false;
     }
@@ -134,7 +147,7 @@ static bool record(struct session *x, struct bytes key)
     return true;
 }
 
-static bool message(struct session *x, struct bytes in)
+static bool handle(struct session *x, struct bytes in)
 {
     struct reader r = reader_of(in);
     struct wire_field f;
@@ -147,6 +160,7 @@ static bool message(struct session *x, struct bytes in)
             key = f.bytes;
     }
     check(!r.failed && key.size > 0, "a whole message");
+    x->sink->opened += x->messages == 0;
     if (type == KAD_ADD_PROVIDER && x->sink->stalls)
         x->stuck = true;
     else if (type == KAD_ADD_PROVIDER)
@@ -158,6 +172,16 @@ static bool message(struct session *x, struct bytes in)
     x->sink->questions++;
     answer(x, type, key);
     return true;
+}
+
+static bool message(struct session *x, struct bytes in)
+{
+    if (!handle(x, in))
+        return false;
+    x->over = ++x->messages == x->sink->takes;
+    if (x->over && x->out_at == x->out_size)
+        cut(x); /* else when its answer has gone */
+    return !x->over;
 }
 
 /* The first message in b: its size with its length in front, 0 when it is not whole. */
@@ -208,7 +232,7 @@ static size_t on_data(struct stream *s, void *user, const uint8_t *bytes, size_t
         stream_finish(s);
         return 0;
     }
-    if (x->epoch != all->epoch)
+    if (x->epoch != all->epoch || x->over)
         return size;
     if (all->away) {
         stream_reset(s, 0);
@@ -233,7 +257,9 @@ static size_t on_writable(struct stream *s, void *user, uint8_t *buf, size_t roo
     size_t n = MIN(room, x->out_size - x->out_at);
     memcpy(buf, x->out + x->out_at, n);
     x->out_at += n;
-    if (x->out_at == x->out_size)
+    if (x->out_at == x->out_size && x->over && n > 0)
+        loop_defer(x->sink->all->loop, &x->ending, on_ending);
+    else if (x->out_at == x->out_size)
         stream_resume(s);
     return n;
 }
@@ -243,6 +269,7 @@ static void on_close(struct stream *s UNUSED, void *user, const struct error *er
 {
     struct session *x = user;
     loop_defer_cancel(&x->again);
+    loop_defer_cancel(&x->ending);
     timer_set(&x->answering, 0);
     free(x);
 }

@@ -26,7 +26,13 @@ struct sink {
     /* So often it resets a stream behind cut_after records that were not asked for, and has lost
      * them. */
     uint32_t cuts, cut_after;
-    bool refuses; /* each stream */
+    /* Messages that it reads of a stream; behind them it ends it and has lost the records that were
+     * not asked for. 0: as many as come. */
+    uint32_t takes;
+    bool finishes;   /* it ends that by FIN, and reads no more; else it is reset */
+    uint32_t cut;    /* out: streams that it ended with records lost */
+    uint32_t opened; /* out: streams that brought anything */
+    bool refuses;    /* each stream */
 };
 struct sinks {
     struct loop *loop;

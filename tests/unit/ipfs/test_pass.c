@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "ipfs/lab.h"
 
-enum { SERVERS = 60, KEYS = 1000, CHUNK = 16, ANSWER_MS = 20 };
+enum { SERVERS = 60, KEYS = 1000, FEW_KEYS = 300, CHUNK = 16, ANSWER_MS = 20 };
 
 static struct world {
     struct provider_bed b;
@@ -82,11 +82,16 @@ static void world_up(void)
     qsort(x.servers, SERVERS, sizeof(x.servers[0]), by_place);
 }
 
-static void world_with_keys(void)
+static void world_with(uint32_t keys)
 {
     world_up();
-    pbed_keys(&x.b, 0, KEYS);
-    x.expect = KEYS;
+    pbed_keys(&x.b, 0, keys);
+    x.expect = keys;
+}
+
+static void world_with_keys(void)
+{
+    world_with(KEYS);
 }
 
 static void world_down(void)
@@ -125,13 +130,13 @@ static void run(uint32_t connections, const char *why)
 static void check_all_there(void)
 {
     uint64_t sent = 0, confirmed = 0;
-    pbed_exact(&x.b, KEYS);
+    pbed_exact(&x.b, x.expect);
     for (uint32_t i = 0; i < SERVERS; i++) {
         sent += x.servers[i].sent;
         confirmed += x.servers[i].confirmed;
         check(x.b.sinks.sink[i].descents == 0, "in the order of the key space");
     }
-    check(sent == KEYS * KAD_K && confirmed == sent, "each record once, and confirmed");
+    check(sent == x.expect * KAD_K && confirmed == sent, "each record once, and confirmed");
 }
 
 static const struct sink *sink_of(const struct pass_server *server)
@@ -262,6 +267,7 @@ TEST(a_stream_that_is_closed_is_opened_again_twice)
     check_all_there();
     forget();
     x.b.sinks.sink[8].cuts = 3;
+    x.b.sinks.sink[8].cut_after = 0; /* who reads more is served with less to a stream */
     x.b.sinks.sink[9].refuses = true;
     run(20, "a pass ends");
     for (uint32_t i = 0; i < SERVERS; i++)
@@ -271,4 +277,77 @@ TEST(a_stream_that_is_closed_is_opened_again_twice)
     for (uint32_t i = 8; i <= 9; i++)
         check(dht_is_bad(x.dht, &x.b.sinks.sink[i].peer), "is too often");
     world_down();
+}
+
+/* ---- servers that take so many messages of a stream ---- */
+
+/* Every fourth, by a reset or FIN. */
+static void limit_streams(uint32_t takes)
+{
+    for (uint32_t i = 0; i < SERVERS; i += 4) {
+        x.b.sinks.sink[i].takes = takes;
+        x.b.sinks.sink[i].finishes = i % 8 == 0;
+        x.b.sinks.sink[i].opened = x.b.sinks.sink[i].cut = 0;
+    }
+}
+
+/* known: of each server, before the pass. */
+static void check_streams(uint32_t takes, const bool known[SERVERS])
+{
+    for (uint32_t i = 0; i < SERVERS; i++) {
+        const struct sink *s = sink_of(&x.servers[i]);
+        uint32_t cut_max = s->takes == 0 || known[i] ? 0 : LIMIT_PASS_REOPENS;
+        /* At least half of what it takes goes over each, but for the last of a chunk. */
+        uint64_t most = s->records / MAX(takes / 4, 1U) + 3 + cut_max;
+        check(s->cut <= cut_max, "what it takes is known then");
+        check(s->opened <= most, "no more streams than that needs");
+    }
+}
+
+TEST(a_server_gets_no_more_of_a_stream_than_it_reads)
+{
+    static const uint32_t takes[] = { 2, 3, 7, 50, 200 };
+    for (uint32_t i = 0; i < ARRAY_SIZE(takes); i++) {
+        world_with(FEW_KEYS);
+        x.b.sinks.answer_ms = 0;
+        limit_streams(takes[i]);
+        for (uint32_t repeated = 0; repeated < 2; repeated++) {
+            bool known[SERVERS];
+            for (uint32_t j = 0; j < SERVERS; j++)
+                known[j] = x.servers[j].messages_max > 0;
+            run(SERVERS, "a pass ends");
+            for (uint32_t j = 0; j < SERVERS; j++)
+                check(!x.servers[j].failed, "nobody has failed");
+            check_all_there();
+            check_streams(takes[i], known);
+            forget();
+            limit_streams(takes[i]); /* counts anew; what it takes is remembered */
+        }
+        world_down();
+    }
+}
+
+/* Not one record can be proven of who ends a stream at the first message, and of who takes few
+ * others would wait too long. */
+TEST(a_server_that_takes_too_little_of_a_stream_fails)
+{
+    static const struct {
+        uint32_t takes, streams;
+    } cases[] = { { 1, LIMIT_PASS_REOPENS + 1 },
+                  { 2, LIMIT_PASS_REOPENS + LIMIT_PASS_SHORT_STREAMS + 1 } };
+    for (uint32_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        world_with_keys();
+        x.b.sinks.answer_ms = 0;
+        x.b.sinks.sink[0].takes = x.b.sinks.sink[1].takes = cases[i].takes;
+        x.b.sinks.sink[0].finishes = true;
+        run(20, "a pass ends");
+        for (uint32_t j = 0; j < SERVERS; j++) {
+            const struct sink *s = sink_of(&x.servers[j]);
+            bool bad = s == &x.b.sinks.sink[0] || s == &x.b.sinks.sink[1];
+            check(x.servers[j].failed == bad, "it has failed, and nobody else");
+            check(bad || s->records == x.servers[j].confirmed, "the others have what is theirs");
+            check(!bad || s->opened <= cases[i].streams, "after so many streams");
+        }
+        world_down();
+    }
 }
