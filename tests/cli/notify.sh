@@ -9,7 +9,7 @@ import os, re, signal, socket, subprocess, sys
 larder, scratch = sys.argv[1:]
 manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 manager.bind(scratch + "/notify")
-manager.settimeout(10)
+manager.settimeout(60)
 environment = {"HOME": scratch, "NOTIFY_SOCKET": scratch + "/notify", "WATCHDOG_USEC": "400000"}
 node = subprocess.Popen([larder, "start", "--data-dir=" + scratch + "/data", "--http-addr=127.0.0.1:0"], env=environment,
                         stderr=open(scratch + "/log", "w"))
@@ -31,9 +31,9 @@ node.send_signal(signal.SIGHUP)
 print("reload:", *hear_until("READY=1")[0])
 node.send_signal(signal.SIGTERM)
 print("stop:", *hear_until("STOPPING=1")[0])
-print("exit code:", node.wait(10))
+print("exit code:", node.wait(60))
 END
-out=$(timeout 60 python3 "$scratch/manager.py" "$larder" "$scratch" 2>&1)
+out=$(timeout 300 python3 "$scratch/manager.py" "$larder" "$scratch" 2>&1)
 is "what it hears" "$out" "start: READY=1
 node.json is there: True
 watchdog: 2

@@ -54,17 +54,35 @@ run identify "$four" --data-dir="$scratch/b"
 is "identify by the node" "$code" 0
 run peers --data-dir="$scratch/b"
 is "peers" "$code" 0
-ok "a row for the peer" grep -Eq "^$id +larder +/ip4/127.0.0.1/tcp/${port%%/*} +out " <<<"$out"
-run peers --json --data-dir="$scratch/a"
-ok "inbound on the other side" grep -q '"direction": "inbound"' <<<"$out"
-curl -sf "http://$http/api/v1/peers" >"$scratch/peers.json"
-ok "the same over HTTP" test "$(grep -v '_seconds\|bytes_\|streams' "$scratch/peers.json")" == "$(grep -v '_seconds\|bytes_\|streams' <<<"$out")"
-curl -sf "http://$http/metrics" >"$scratch/metrics"
-ok "connections are counted" grep -q '^larder_p2p_connections{direction="inbound"} 1$' "$scratch/metrics"
+# What each learns of the other comes by itself, and those who are gone are noticed a moment later.
+row() {
+    run peers --data-dir="$scratch/b"
+    grep -Eq "^$id +larder +/ip4/127.0.0.1/tcp/${port%%/*} +out " <<<"$out"
+}
+ok "a row for the peer" within row
+inbound() {
+    run peers --json --data-dir="$scratch/a"
+    grep -q '"direction": "inbound"' <<<"$out" && grep -q '"agent": "larder' <<<"$out"
+}
+ok "inbound on the other side" within inbound
+same() {
+    run peers --json --data-dir="$scratch/a"
+    curl -sf "http://$http/api/v1/peers" >"$scratch/peers.json"
+    [ "$(grep -v '_seconds\|bytes_\|streams' "$scratch/peers.json")" == "$(grep -v '_seconds\|bytes_\|streams' <<<"$out")" ]
+}
+ok "the same over HTTP" within same
+counted() {
+    curl -sf "http://$http/metrics" >"$scratch/metrics"
+    grep -q '^larder_p2p_connections{direction="inbound"} 1$' "$scratch/metrics"
+}
+ok "connections are counted" within counted
 ok "handshakes by their stage" grep -Eq '^larder_p2p_handshakes_total\{p2p_stage="done"\} [1-9]' "$scratch/metrics"
 ok "streams by protocol" grep -Eq '^larder_p2p_streams_total\{protocol="ping"\} [1-9]' "$scratch/metrics"
-run status --json --data-dir="$scratch/b"
-ok "where a peer sees it" grep -q '"address": "/ip4/127.0.0.1"' <<<"$out"
+observed() {
+    run status --json --data-dir="$scratch/b"
+    grep -q '"address": "/ip4/127.0.0.1"' <<<"$out"
+}
+ok "where a peer sees it" within observed
 run status --data-dir="$scratch/a"
 ok "in the status" grep -Eq "^  connections inbound +1$" <<<"$out"
 # The address that --help names: peers are told those of the machine in its place.

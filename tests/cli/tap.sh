@@ -62,12 +62,16 @@ start() {
     pids+=("$pid")
 }
 
-wait_for() { # wait_for FILE PATTERN: up to 10 s
-    for _ in $(seq 200); do
-        grep -q -- "$2" "$1" 2>/dev/null && return 0
+within() { # within COMMAND...: true as soon as the command is, for 120 s
+    local end=$((SECONDS + 120))
+    while ! "$@"; do
+        [ $SECONDS -lt $end ] || return 1
         sleep 0.05
     done
-    return 1
+}
+
+wait_for() { # wait_for FILE PATTERN
+    within grep -qs -- "$2" "$1"
 }
 
 ended() { # ended PID: its exit code in $code
