@@ -185,6 +185,7 @@ static void on_watch(struct timer *t)
         r->resident_bytes = status_bytes("RssAnon");
         r->resident_peak_bytes = MAX(r->resident_peak_bytes, r->resident_bytes);
     }
+    __atomic_store_n(&r->listening, true, __ATOMIC_RELEASE);
     if (r->stop && !target.closing) {
         target.closing = true;
         host_close(target.host, 500, on_closed, NULL);
@@ -253,10 +254,9 @@ pid_t target_start(struct target_report *r, uint64_t memory_bytes, const char *w
     pid_t pid = fork();
     if (pid == 0)
         _exit(target_main(r, where));
-    while (!((volatile char *)r->address)[0] && waitpid(pid, NULL, WNOHANG) == 0)
+    while (!__atomic_load_n(&r->listening, __ATOMIC_ACQUIRE) && waitpid(pid, NULL, WNOHANG) == 0)
         usleep(1000);
-    usleep(20000); /* the address is whole, and was looked at once */
-    return r->address[0] ? pid : 0;
+    return r->listening ? pid : 0;
 }
 
 bool target_end(struct target_report *r, pid_t pid)

@@ -30,8 +30,9 @@ struct target_report {
     uint64_t queued_peak_bytes, rx_pool_peak_bytes, tx_pool_peak_bytes;
     uint32_t connections, connections_peak, streams_peak, half_open, half_open_peak;
     uint64_t resident_bytes, resident_peak_bytes, cpu_ns; /* anonymous memory */
-    volatile bool calm;                                   /* it looks once a second */
-    volatile bool stop;                                   /* set by whoever watches */
+    volatile bool listening; /* the address is whole, and was looked at */
+    volatile bool calm;      /* it looks once a second */
+    volatile bool stop;      /* set by whoever watches */
 };
 
 /* share: of MAP_SHARED memory, zeroed. Returns when it listens; 0: it does not. */
