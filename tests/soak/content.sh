@@ -49,10 +49,11 @@ batch=$(sed 's/.*"id": "\([0-9a-f]*\)".*/\1/' "$scratch/batches.json")
 env -i HOME="$scratch" "$larder" start --data-dir="$scratch/node" --http-addr= --memory=512MiB --swarm \
     --batches="$scratch/batches.json" 2>"$scratch/log" &
 pid=$!
-for _ in $(seq 200); do
-    grep -q " ready " "$scratch/log" && break
+for _ in $(seq 1200); do
+    ! grep -q " ready " "$scratch/log" || break
     sleep 0.05
 done
+grep -q " ready " "$scratch/log" || fail "the node is not ready after 60 s"
 
 figure() { # figure NAME SECONDS-AS-NANOSECONDS BYTES
     awk -v name="$1" -v ns="$2" -v bytes="$3" -v load="$(cut -d' ' -f1 /proc/loadavg)" \

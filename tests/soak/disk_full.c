@@ -19,7 +19,7 @@
 #include "core/loop.h"
 #include "store/stores.h"
 
-enum { VALUE_BYTES = 32 * 1024, KEYS_MAX = 4096, PATIENCE_MS = 20000 };
+enum { VALUE_BYTES = 32 * 1024, KEYS_MAX = 4096, PATIENCE_MS = 60000 };
 
 static const struct store_row row = {
     .name = "state",

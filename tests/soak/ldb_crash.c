@@ -28,8 +28,8 @@ enum {
     VALUE_BYTES = 200,
     KILL_US_MAX = 60000,
     WRITES_MAX = 300,
-    PATIENCE_MS = 10000,
-    LYING_ROUNDS = 5
+    PATIENCE_MS = 60000,
+    LYING_ROUNDS = 30 /* until one is caught: of a kill that comes early nothing is to be seen */
 };
 
 /* Shared with the writing process, survives its end. */
