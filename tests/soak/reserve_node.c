@@ -37,7 +37,8 @@ enum {
     PUTS = 4,
     GETS = 8,
     TICK_MS = 10,
-    READY_MS_MAX = 3000,
+    READY_S_MAX = 3,
+    READY_PART = 10,
     FILE_BYTES_MAX = 32 << 20,
 };
 
@@ -56,6 +57,7 @@ struct gets {
 
 static struct {
     const char *role;
+    double ready_s;
     uint64_t entries, chunks, start_ns, stores_ns, memory_bytes;
     struct node *node;
     struct reserve *reserve;
@@ -158,6 +160,13 @@ static bool built(void)
     return s.cache == HASCACHE_COMPLETE && !s.deriving;
 }
 
+/* READY is at once; on a machine that is busy, a small part of what the cache takes. */
+static void judge_ready(void)
+{
+    if (run.ready_s > READY_S_MAX && run.ready_s * READY_PART > seconds(run.start_ns))
+        fail("READY after %.2f s", run.ready_s);
+}
+
 static void tick_build(struct timer *t)
 {
     struct reserve_status s;
@@ -169,6 +178,7 @@ static void tick_build(struct timer *t)
         return;
     }
     timer_set(t, 0);
+    judge_ready();
     if (s.cache_entries != run.entries)
         fail("the cache holds %" PRIu64 " entries", s.cache_entries);
     printf("cache of %" PRIu64 " entries complete after %.2f s, %.2f bytes each; %" PRIu64
@@ -280,6 +290,7 @@ static void tick_load(struct timer *t)
     } else if (run.get_done == run.chunks && built() && !run.asking) {
         struct reserve_status s;
         status(&s);
+        judge_ready();
         if (s.count != run.entries + run.chunks || s.cache_entries != s.count)
             fail("%" PRIu64 " entries, %" PRIu64 " in the cache", s.count, s.cache_entries);
         printf("all read again, %.0f MB/s; cache of %" PRIu64 " entries, %.2f bytes each\n",
@@ -319,8 +330,9 @@ static enum err upper_start(struct node *n, struct error *err UNUSED)
         stop();
         return ERR_OK;
     }
-    if (s.cache == HASCACHE_COMPLETE || ms > READY_MS_MAX)
+    if (s.cache == HASCACHE_COMPLETE)
         fail("an image was taken, or READY waited for the cache");
+    run.ready_s = ms / 1e3;
     timer_init(&run.tick, n->env.loop, role_is("load") ? tick_load : tick_build, "soak_tick");
     timer_set(&run.tick, 1);
     return ERR_OK;
