@@ -291,3 +291,54 @@ void pbed_exact(struct provider_bed *b, uint64_t keys)
     for (uint32_t i = 0; i < n; i++)
         check(order[i]->records == records[i] && order[i]->sum == sums[i], "exactly its keys");
 }
+
+struct dht *pbed_dht(struct provider_bed *b)
+{
+    struct dht *dht = NULL;
+    struct error err;
+    const struct dht_options options = { .loop = b->loop,
+                                         .host = b->host,
+                                         .mem = b->mem,
+                                         .prefix = "/ipfs",
+                                         .allow_private = true,
+                                         .connections_max = 40,
+                                         .answer_ms = b->stall_ms };
+    check(!dht_create(&dht, &options, &err), err.text);
+    return dht;
+}
+
+void pbed_meet(struct provider_bed *b, struct dht *dht)
+{
+    for (uint32_t i = 0; i < b->sinks.count; i++)
+        dht_table_add(dht, &b->sinks.sink[i].peer);
+}
+
+void pbed_record(struct provider_bed *b, struct kad_record *out)
+{
+    uint8_t buf[LIMIT_MULTIADDR_BYTES];
+    struct writer w = writer_of(buf, sizeof(buf));
+    kad_record_init(out, host_id(b->host));
+    check(host_address(b->host, 0, &w), "an address");
+    check(kad_record_add_address(out, bytes_of(buf, writer_used(&w))), "of ours");
+}
+
+const uint32_t *pbed_preimages(void)
+{
+    static uint32_t preimages[KAD_PREIMAGES];
+    if (preimages[0] == preimages[1])
+        kad_preimages_build(preimages);
+    return preimages;
+}
+
+struct region_options pbed_region(struct provider_bed *b, struct dht *dht,
+                                  const struct kad_record *record)
+{
+    return (struct region_options){ .dht = dht,
+                                    .keystore = b->ks,
+                                    .work = b->pool,
+                                    .mem = b->mem,
+                                    .record = record,
+                                    .preimages = pbed_preimages(),
+                                    .connections = b->connections,
+                                    .stall_ms = b->stall_ms };
+}

@@ -4,6 +4,7 @@
 #define LARDER_TESTS_PROVIDER_BED_H
 
 #include "ipfs/provider.h"
+#include "ipfs/region.h"
 #include "kad_sink.h"
 #include "store/keystore.h"
 
@@ -52,5 +53,15 @@ void pbed_keys(struct provider_bed *b, uint64_t from, uint64_t to); /* added: la
 void pbed_rows(struct provider_bed *b, const struct keystore_row *rows, uint32_t count);
 /* Every living server has exactly the keys of which it is among the 20 nearest living ones. */
 void pbed_exact(struct provider_bed *b, uint64_t keys);
+
+/* ---- without a provider: a DHT client of the same host ---- */
+
+struct dht *pbed_dht(struct provider_bed *b);
+void pbed_meet(struct provider_bed *b, struct dht *dht);          /* all servers are in its table */
+void pbed_record(struct provider_bed *b, struct kad_record *out); /* of this host */
+const uint32_t *pbed_preimages(void);
+/* The whole key space; chunks, events and where to count are the test's. */
+struct region_options pbed_region(struct provider_bed *b, struct dht *dht,
+                                  const struct kad_record *record);
 
 #endif

@@ -8,7 +8,6 @@
 #include "ipfs/explore.h"
 #include "ipfs/lab.h"
 #include "ipfs/lookup.h"
-#include "ipfs/region.h"
 #include "net/host_state.h"
 
 enum { SERVERS = 24, KEYS = 400, REFUSALS = 50, AWAY = 3 };
@@ -35,7 +34,6 @@ static struct world {
     uint32_t turns; /* until it is canceled; UINT32_MAX: never */
     const struct op *op;
 } x;
-static uint32_t preimages[KAD_PREIMAGES];
 
 static void ended(const struct error *err)
 {
@@ -68,7 +66,7 @@ static void on_explored(struct explore *e UNUSED, const struct error *err)
 }
 static enum err explore_begin(struct error *err UNUSED)
 {
-    x.u.explore = (struct explore){ .preimages = preimages, .cb = on_explored };
+    x.u.explore = (struct explore){ .preimages = pbed_preimages(), .cb = on_explored };
     explore_start(x.dht, &x.u.explore);
     return ERR_OK;
 }
@@ -119,23 +117,13 @@ static void on_region(void *ctx UNUSED, const struct error *err)
 }
 static enum err region_begin_at(struct kad_prefix prefix, bool pending_only, struct error *err)
 {
-    const struct region_options options = {
-        .dht = x.dht,
-        .keystore = x.b.ks,
-        .work = x.b.pool,
-        .mem = x.b.mem,
-        .record = &x.record,
-        .preimages = preimages,
-        .prefix = prefix,
-        .pending_only = pending_only,
-        .lookups = &x.lookups,
-        .chunk_keys = 64,
-        .connections = 20,
-        .stall_ms = PBED_STALL_MS,
-        .events = { .want = on_want,
-                    .ongoing = on_ongoing,
-                    .part_done = on_part_done,
-                    .done = on_region },
+    struct region_options options = pbed_region(&x.b, x.dht, &x.record);
+    options.prefix = prefix;
+    options.pending_only = pending_only;
+    options.lookups = &x.lookups;
+    options.chunk_keys = 64;
+    options.events = (struct region_events){
+        .want = on_want, .ongoing = on_ongoing, .part_done = on_part_done, .done = on_region
     };
     x.asked = false;
     return region_start(&x.region, &options, err);
@@ -186,8 +174,7 @@ static void run(const struct op *op, uint32_t cancel_at, uint64_t refuse)
 {
     struct error err = { ERR_OK, "" };
     dht_forgive(x.dht);
-    for (uint32_t i = 0; i < SERVERS; i++)
-        dht_table_add(x.dht, &x.b.sinks.sink[i].peer);
+    pbed_meet(&x.b, x.dht);
     if (op->begin == pending_begin) {
         pbed_keys(&x.b, x.keys, x.keys + 5);
         x.keys += 5;
@@ -213,25 +200,12 @@ static void run(const struct op *op, uint32_t cancel_at, uint64_t refuse)
 
 static void world_up(void)
 {
-    uint8_t buf[LIMIT_MULTIADDR_BYTES];
-    struct error err;
-    struct writer w = writer_of(buf, sizeof(buf));
     memset(&x, 0, sizeof(x));
     pbed_make(&x.b, SERVERS);
     pbed_keys(&x.b, 0, KEYS);
-    if (preimages[0] == preimages[1])
-        kad_preimages_build(preimages);
-    kad_record_init(&x.record, host_id(x.b.host));
-    check(host_address(x.b.host, 0, &w), "an address");
-    check(kad_record_add_address(&x.record, bytes_of(buf, writer_used(&w))), "of ours");
-    const struct dht_options options = { .loop = x.b.loop,
-                                         .host = x.b.host,
-                                         .mem = x.b.mem,
-                                         .prefix = "/ipfs",
-                                         .allow_private = true,
-                                         .connections_max = 40,
-                                         .answer_ms = 1000 };
-    check(!dht_create(&x.dht, &options, &err), err.text);
+    (void)pbed_preimages(); /* not in the midst of a test */
+    pbed_record(&x.b, &x.record);
+    x.dht = pbed_dht(&x.b);
     x.base_bytes = x.b.mem->used_bytes;
     x.keys = KEYS;
 }
@@ -383,8 +357,7 @@ TEST(a_pass_is_repeated_with_who_could_not_be_asked)
 {
     struct error err;
     world_up();
-    for (uint32_t i = 0; i < SERVERS; i++)
-        dht_table_add(x.dht, &x.b.sinks.sink[i].peer);
+    pbed_meet(&x.b, x.dht);
     pbed_clock(&x.b, 1, 1);
     x.holds = true;
     check(!region_begin(&err), "begun");

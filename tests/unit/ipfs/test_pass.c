@@ -59,24 +59,13 @@ static int by_place(const void *a, const void *b)
 
 static void world_up(void)
 {
-    uint8_t buf[LIMIT_MULTIADDR_BYTES];
-    struct writer w = writer_of(buf, sizeof(buf));
-    struct error err;
     memset(&x, 0, sizeof(x));
     pbed_make(&x.b, SERVERS);
     x.b.sinks.answer_ms = ANSWER_MS;
     uv_prepare_init(loop_uv(x.b.loop), &x.turn);
     uv_prepare_start(&x.turn, on_turn);
-    kad_record_init(&x.record, host_id(x.b.host));
-    check(host_address(x.b.host, 0, &w), "an address");
-    check(kad_record_add_address(&x.record, bytes_of(buf, writer_used(&w))), "of ours");
-    const struct dht_options options = { .loop = x.b.loop,
-                                         .host = x.b.host,
-                                         .mem = x.b.mem,
-                                         .prefix = "/ipfs",
-                                         .allow_private = true,
-                                         .connections_max = 40 };
-    check(!dht_create(&x.dht, &options, &err), err.text);
+    pbed_record(&x.b, &x.record);
+    x.dht = pbed_dht(&x.b);
     for (uint32_t i = 0; i < SERVERS; i++)
         x.servers[i].peer = x.b.sinks.sink[i].peer;
     qsort(x.servers, SERVERS, sizeof(x.servers[0]), by_place);

@@ -9,7 +9,6 @@
 #include "base/mem.h"
 #include "ipfs/allot.h"
 #include "ipfs/lab.h"
-#include "ipfs/region.h"
 #include "ipfs/schedule.h"
 
 enum { SERVERS = 24, KEYS = 480, CHUNK = 16, RING_RECORDS = LIMIT_PASS_RING * CHUNK * KAD_K };
@@ -33,7 +32,6 @@ static struct run {
     struct error failure;
     uint64_t keys;
 } x;
-static uint32_t preimages[KAD_PREIMAGES];
 
 static int by_number(const void *a, const void *b)
 {
@@ -134,43 +132,19 @@ static void on_done(void *ctx UNUSED, const struct error *err)
     pbed_wake(&x.b);
 }
 
-static void process_up(void)
-{
-    struct error err;
-    const struct dht_options options = { .loop = x.b.loop,
-                                         .host = x.b.host,
-                                         .mem = x.b.mem,
-                                         .prefix = "/ipfs",
-                                         .allow_private = true,
-                                         .connections_max = 40,
-                                         .answer_ms = 1000 };
-    check(!dht_create(&x.dht, &options, &err), err.text);
-    for (uint32_t i = 0; i < SERVERS; i++)
-        dht_table_add(x.dht, &x.b.sinks.sink[i].peer);
-}
-
 /* Runs one process until its region is done, or killed at step kill_at. */
 static void run(uint32_t kill_at, bool pending_only)
 {
     struct error err;
     uint64_t lookups = 0;
-    process_up();
-    const struct region_options options = {
-        .dht = x.dht,
-        .keystore = x.b.ks,
-        .work = x.b.pool,
-        .mem = x.b.mem,
-        .record = &x.record,
-        .preimages = preimages,
-        .pending_only = pending_only,
-        .chunk_keys = CHUNK,
-        .connections = 20,
-        .stall_ms = PBED_STALL_MS,
-        .lookups = &lookups,
-        .events = { .want = on_want,
-                    .resume = on_resume,
-                    .part_done = on_part_done,
-                    .done = on_done },
+    x.dht = pbed_dht(&x.b);
+    pbed_meet(&x.b, x.dht);
+    struct region_options options = pbed_region(&x.b, x.dht, &x.record);
+    options.pending_only = pending_only;
+    options.chunk_keys = CHUNK;
+    options.lookups = &lookups;
+    options.events = (struct region_events){
+        .want = on_want, .resume = on_resume, .part_done = on_part_done, .done = on_done
     };
     x.kill_at = kill_at;
     x.steps = 0;
@@ -279,15 +253,9 @@ static void begin_anew(void)
 
 static void bed_up(void)
 {
-    uint8_t buf[LIMIT_MULTIADDR_BYTES];
-    struct writer w = writer_of(buf, sizeof(buf));
     memset(&x, 0, sizeof(x));
     pbed_make(&x.b, SERVERS);
-    if (preimages[0] == preimages[1])
-        kad_preimages_build(preimages);
-    kad_record_init(&x.record, host_id(x.b.host));
-    check(host_address(x.b.host, 0, &w), "an address");
-    check(kad_record_add_address(&x.record, bytes_of(buf, writer_used(&w))), "of ours");
+    pbed_record(&x.b, &x.record);
     x.b.sinks.on_records = on_records;
     x.b.sinks.on_record = on_record;
     model_make();
