@@ -1,6 +1,7 @@
 #include "base/mem.h"
 #include "core/governor.h"
 #include "core/metrics.h"
+#include "net/host_room.h"
 #include "net/host_state.h"
 
 static const char *const muxers[] = { "/yamux/1.0.0", NULL };
@@ -12,17 +13,11 @@ enum err host_create(struct host **out, const struct host_options *options, stru
     assert(options->loop && options->mem && options->identity);
     struct host *h = mem_zalloc(options->mem, sizeof(*h));
     uint8_t secret[X25519_BYTES];
-    uint64_t share = options->mem->share_bytes;
     h->options = *options;
     h->loop = options->loop;
     h->mem = options->mem;
     struct host_options *o = &h->options;
-    o->connections_max = o->connections_max ? o->connections_max : LIMIT_P2P_CONNECTIONS;
-    if (o->connection_rx_bytes_max == 0)
-        o->connection_rx_bytes_max = LIMIT_P2P_CONNECTION_RX_BYTES;
-    o->rx_bytes_max = o->rx_bytes_max ? o->rx_bytes_max : share * 3 / 10;
-    o->rx_pool_bytes = MAX(o->rx_pool_bytes ? o->rx_pool_bytes : share / 10, 2 * CONN_BLOCK_BYTES);
-    o->tx_pool_bytes = MAX(o->tx_pool_bytes ? o->tx_pool_bytes : share / 10, 2 * CONN_BLOCK_BYTES);
+    host_options_fill(o);
     list_init(&h->conns);
     list_init(&h->jobs);
     list_init(&h->starved);
@@ -515,7 +510,8 @@ void stream_open_cancel(struct stream_open *req)
 void host_stats(const struct host *h, struct host_stats *out)
 {
     const struct host_options *o = &h->options;
-    *out = (struct host_stats){ .half_open = h->half_open,
+    *out = (struct host_stats){ .connections_max = o->connections_max,
+                                .half_open = h->half_open,
                                 .dialing = h->dials,
                                 .known_peers = addrbook_count(h->book),
                                 .queued_bytes = h->queued_bytes };
@@ -526,10 +522,7 @@ void host_stats(const struct host *h, struct host_stats *out)
         *(c->inbound ? &out->inbound : &out->outbound) += 1;
         out->streams += c->mux.streams_in + c->mux.streams_out;
     }
-    out->bound_bytes = (uint64_t)o->connections_max * LIMIT_P2P_CONNECTION_BYTES +
-                       (uint64_t)LIMIT_P2P_STREAMS_IN * LIMIT_P2P_STREAM_BYTES +
-                       (uint64_t)LIMIT_P2P_HALF_OPEN * LIMIT_P2P_HALF_OPEN_BYTES +
-                       o->tx_pool_bytes + o->rx_pool_bytes + o->rx_bytes_max + HOST_READ_BYTES;
+    out->bound_bytes = host_room_bytes(o->connections_max, host_room_held(o));
     if (o->stream_window_bytes > LIMIT_YAMUX_WINDOW_BYTES) /* promised, hence taken */
         out->bound_bytes +=
             (uint64_t)LIMIT_P2P_STREAMS_IN * (o->stream_window_bytes - LIMIT_YAMUX_WINDOW_BYTES);

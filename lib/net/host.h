@@ -110,6 +110,7 @@ void host_stream_remote(struct stream *s, struct writer *out);
 /* Does the peer say that it serves this row of protocols.def? False before identify has told. */
 bool host_peer_serves(const struct host *h, const struct peer_id *peer, unsigned protocol_row);
 struct host_stats {
+    uint32_t connections_max; /* those of ours that we dial may be some more */
     uint32_t inbound, outbound, half_open, dialing, streams, known_peers;
     uint64_t queued_bytes;
     uint64_t bound_bytes; /* what connections, streams and their bytes may take at most */

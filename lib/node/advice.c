@@ -5,6 +5,7 @@
 #include "codec/multiaddr.h"
 #include "core/config.h"
 #include "net/reached.h"
+#include "node/p2p_room.h"
 
 /* text becomes a multiaddr in buf; one that cannot be parsed is an error elsewhere. */
 static struct bytes parsed(const char *text, uint8_t buf[LIMIT_MULTIADDR_BYTES])
@@ -51,6 +52,7 @@ void advice_collect(const struct config *c, struct option_report *report)
 {
     if (!config_section_on(c, OPTION_ID_SECTION_p2p))
         return;
+    p2p_room_advise(c, report);
     bool announce = c->p2p_announce.count > 0;
     bool told = announce ? announces_any(c) : listens_at_any(c);
     if (!told && (announce || c->p2p_addr.count > 0)) /* some peers wait long for an address */

@@ -17,6 +17,7 @@
 #include "node/advice.h"
 #include "node/facts.h"
 #include "node/node_state.h"
+#include "node/p2p_room.h"
 #include "node/status.h"
 
 #define AGENT "larder"
@@ -126,7 +127,7 @@ static void write_section(struct status_section *s, struct json_writer *w)
     json_put_uint(w, "connections", st.inbound + st.outbound);
     json_put_uint(w, "connections_inbound", st.inbound);
     json_put_uint(w, "connections_half_open", st.half_open);
-    json_put_uint(w, "connections_limit", LIMIT_P2P_CONNECTIONS);
+    json_put_uint(w, "connections_limit", st.connections_max);
     json_put_uint(w, "dialing", st.dialing);
     json_put_uint(w, "streams", st.streams);
     json_put_uint(w, "queued_bytes", st.queued_bytes);
@@ -203,8 +204,8 @@ static enum err addresses_tell(struct p2p *p, struct error *err)
         log_info("libp2p dials and does not listen: p2p-addr is empty");
     struct host_stats st;
     host_stats(p->host, &st);
-    log_info("libp2p takes at most %s for connections, streams and what they hold",
-             units_size_about(st.bound_bytes).text);
+    log_info("libp2p takes at most %s for %u connections, their streams and what they hold",
+             units_size_about(st.bound_bytes).text, st.connections_max);
     char id[PEER_ID_TEXT_MAX];
     enum err rc =
         facts_set_text(p->node->facts, "peer_id", peer_id_to_text(host_id(p->host), id), err);
@@ -230,18 +231,12 @@ enum err p2p_part_start(struct node *n, struct error *err)
     p->node = n;
     p->mem = mem;
     enum err rc = identity_load(p, c, err);
-    const struct host_options options = { .loop = n->env.loop,
-                                          .mem = mem,
-                                          .identity = &p->identity,
-                                          .governor = n->env.governor,
-                                          .agent = AGENT,
-                                          .allow_private = c->allow_private_cidrs,
-                                          .stream_window_bytes = (uint32_t)c->p2p_stream_window,
-                                          .connection_rx_bytes_max = (uint32_t)c->p2p_conn_rx_max,
-                                          .socket_buffer_bytes = (uint32_t)c->p2p_socket_buffer,
-                                          .rx_bytes_max = c->p2p_rx_max,
-                                          .rx_pool_bytes = c->p2p_rx_pool,
-                                          .tx_pool_bytes = c->p2p_tx_pool };
+    struct host_options options = { .loop = n->env.loop,
+                                    .identity = &p->identity,
+                                    .governor = n->env.governor,
+                                    .agent = AGENT,
+                                    .allow_private = c->allow_private_cidrs };
+    p2p_limits(c, mem, &options);
     rc = rc ? rc : host_create(&p->host, &options, err);
     if (!n->offline)
         rc = rc ? rc : each_address(p, &c->p2p_addr, host_listen, err);

@@ -9,9 +9,11 @@
 
 #include "codec/curve.h"
 #include "codec/multiaddr.h"
+#include "core/governor.h"
 #include "net/ethkey.h"
 #include "net/identity.h"
 #include "node/auth.h"
+#include "node/p2p_room.h"
 #include "store/stores_rows.h"
 #include "swarm/identity.h"
 
@@ -33,6 +35,23 @@ uint32_t plan_memory_rows(const struct config *c, struct mem_row rows[PLAN_OWNER
     for (uint32_t i = 0; i < ARRAY_SIZE(all); i++)
         rows[i] = all[i];
     return ARRAY_SIZE(all);
+}
+
+bool plan_memory_owner(const struct config *c, const char *name, struct mem_owner *out)
+{
+    struct mem_row rows[PLAN_OWNERS_MAX];
+    struct mem_plan *plan = NULL;
+    uint32_t count = plan_memory_rows(c, rows);
+    if (mem_plan_create(&plan, governor_effective_bytes(c->memory, ""), rows, count, NULL))
+        return false;
+    const struct mem_owner *owner = mem_plan_find(plan, name);
+    bool on = owner && owner->row.enabled;
+    if (on)
+        *out = *owner;
+    if (on)
+        out->plan = NULL;
+    mem_plan_destroy(plan);
+    return on;
 }
 
 bool plan_descriptors_row(const struct config *c, uint32_t i, struct plan_descriptors_row *out)
@@ -212,4 +231,5 @@ void plan_values_check(const struct config *c, struct option_report *report)
         else if (on)
             check_row(c, i, report);
     }
+    p2p_room_check(c, report);
 }

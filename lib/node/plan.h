@@ -16,6 +16,10 @@
 enum { PLAN_OWNERS_MAX = LIMIT_MEM_OWNERS_MAX };
 uint32_t plan_memory_rows(const struct config *c, struct mem_row rows[PLAN_OWNERS_MAX]);
 
+/* What an owner has with this configuration on this machine; alone, it takes and gives nothing.
+ * False: there is none of that name, or it is off. */
+bool plan_memory_owner(const struct config *c, const char *name, struct mem_owner *out);
+
 struct plan_descriptors_row {
     const char *name, *sentence;
     uint64_t count; /* 0: its section is off */

@@ -160,6 +160,13 @@ $sum"
 run check-config --p2p-addr=/ip4/127.0.0.1/tcp/0 --p2p-rx-max=1KiB
 is "less for all streams than for one" "$code $err" "2 p2p-rx-max: less than p2p-stream-window, which every stream may send
 $sum"
+printf 'p2p-addr: [/ip4/127.0.0.1/tcp/0]\nmemory: 256MiB\nhttp-addr: ""\np2p-tx-pool: 1MiB\np2p-rx-max: 1GiB\n' >"$scratch/room.yaml"
+run check-config --config="$scratch/room.yaml" --data-dir="$scratch/never"
+is "queues that leave no room for connections" "$code $err" "2 $scratch/room.yaml:5: p2p-rx-max: connections have no room in the 41.0 MiB that peers may hold at most: p2p-rx-max, p2p-rx-pool and p2p-tx-pool come to 579 MiB together, and may come to 37.0 MiB
+$sum"
+run start --config="$scratch/room.yaml" --data-dir="$scratch/never"
+is "start refuses it" "$code" 2
+ok "with the same sentence" grep -q "room.yaml:5: p2p-rx-max: connections have no room" <<<"$err"
 
 # What only a look at files and numbers finds does not end at the first, nor behind what a line says.
 printf 'nonce: 12\nswarm: true\nwelcome-message: %0150d\nbatches: /does/not/exist\nswarm-key: /nor/this\npeers: [/nonsense]\n' 0 >"$scratch/five.yaml"
@@ -192,6 +199,8 @@ warns() { # name, pattern, flags...
     ok "$name: is said" grep -q "$pattern" <<<"$out"
 }
 warns "nothing to announce" "p2p-addr: peers are told no address of ours" --p2p-addr=/ip4/127.0.0.1/tcp/0
+warns "more than what peers have in any case" "p2p-rx-max: peers may hold [0-9.]* MiB, which is [0-9.]* MiB more than their" --memory=256MiB --p2p-addr=/ip4/127.0.0.1/tcp/0 --p2p-rx-max=20MiB
+warns "room for fewer connections" "p2p-rx-max: [0-9]* and not 512 connections have room" --memory=256MiB --p2p-addr=/ip4/127.0.0.1/tcp/0 --p2p-rx-max=31MiB
 warns "nothing in p2p-announce" "p2p-announce: peers are told no" --p2p-addr=/ip4/0.0.0.0/tcp/0 --p2p-announce=/ip4/10.0.0.7/tcp/1
 warns "no address to provide with" "no key is provided while peers are told no" --reprovide
 warns "no DHT" "no key is provided while dht-bootstrap is empty" --reprovide --allow-private-cidrs --p2p-addr=/ip4/0.0.0.0/tcp/0

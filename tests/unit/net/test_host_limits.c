@@ -7,6 +7,7 @@
 #include "core/loop.h"
 #include "core/metrics.h"
 #include "net/frame.h"
+#include "net/host_room.h"
 #include "net/host_state.h"
 
 #include <errno.h>
@@ -70,6 +71,47 @@ TEST(connections_in_all)
     check(hosts_dial(&b, 5, &d, NULL, at) == ERR_LIMIT, d.text);
     b.hosts[5]->conns_count -= LIMIT_P2P_DIALS + 2;
     hosts_end(&b);
+}
+
+/* Without a word of how many: two have room beside all that they and others may hold. */
+TEST(connections_that_memory_has_room_for)
+{
+    static struct hosts b;
+    static struct hosts_dial d;
+    uint8_t buf[64];
+    struct bytes at;
+    const uint64_t ceiling = GiB / 100 * 50; /* of the bed */
+    struct host_options o = { .allow_private = true,
+                              .connection_rx_bytes_max = 64 * MiB,
+                              .rx_bytes_max = ceiling - host_room_bytes(2, 2 * MiB),
+                              .rx_pool_bytes = MiB,
+                              .tx_pool_bytes = MiB };
+    struct host_stats st;
+    make(&b, 4, &o, buf, &at);
+    check(b.mem->ceiling_bytes == ceiling, "the ceiling");
+    host_stats(b.hosts[0], &st);
+    check(st.connections_max == 2 && st.bound_bytes == ceiling, "the bound is what there is");
+    check(hosts_dial(&b, 1, &d, NULL, at) == ERR_OK, d.text);
+    check(hosts_dial(&b, 2, &d, NULL, at) == ERR_OK, d.text);
+    check(hosts_dial(&b, 3, &d, NULL, at) == ERR_CLOSED, "no third one");
+    hosts_end(&b);
+}
+
+TEST(a_pool_that_connections_cannot_fill_costs_none_of_them)
+{
+    struct mem_owner mem = { .share_bytes = 80 * MiB, .ceiling_bytes = 160 * MiB };
+    struct host_options o = { .mem = &mem, .rx_pool_bytes = GiB, .tx_pool_bytes = GiB };
+    host_options_fill(&o);
+    check(o.connections_max == LIMIT_P2P_CONNECTIONS, "all");
+    uint64_t held_bytes = host_room_held(&o);
+    mem.ceiling_bytes = host_room_bytes(300, held_bytes);
+    o.connections_max = 0;
+    host_options_fill(&o);
+    check(o.connections_max == 300, "as many as have room");
+    mem.ceiling_bytes = host_room_bytes(0, held_bytes) - 1;
+    o.connections_max = 0;
+    host_options_fill(&o);
+    check(o.connections_max == 1, "one at least");
 }
 
 static void held(void *ctx, struct process_memory *out)

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "net/host_room.h"
+#include "node/p2p_room.h"
 #include "node/plan.h"
 
 static struct config config;
@@ -101,6 +103,60 @@ TEST(every_stream_may_send_a_window)
     config.p2p_conn_rx_max = config.p2p_stream_window - 1;
     snprintf(want, sizeof(want), "p2p-conn-rx-max%s", less);
     check(!strcmp(wrong(), want), "less of a connection than of a stream");
+}
+
+/* What config runs with and hardly means, as lines. */
+static const char *hardly_meant(void)
+{
+    static struct option_report report;
+    option_report_begin(&report);
+    p2p_room_advise(&config, &report);
+    option_report_end(&report);
+    return report.text;
+}
+
+/* However much this machine leaves of the setting. */
+static void rx_max_for(uint32_t connections)
+{
+    struct mem_owner peers;
+    struct host_options o = { .connections_max = 0 };
+    check(plan_memory_owner(&config, "p2p", &peers), "there is a host");
+    config.p2p_conn_rx_max = 64 * MiB;
+    config.p2p_rx_max = 0;
+    p2p_limits(&config, &peers, &o);
+    host_options_fill(&o);
+    config.p2p_rx_max =
+        peers.ceiling_bytes - host_room_bytes(connections, host_room_held(&o)) + o.rx_bytes_max;
+}
+
+TEST(what_peers_may_hold_leaves_room_for_connections)
+{
+    static const char *const at[] = { "/ip4/127.0.0.1/tcp/0" };
+    char want[64];
+    defaults();
+    config.p2p_addr = (struct option_list){ at, 1 };
+    check(!wrong()[0] && !hardly_meant()[0], hardly_meant());
+    rx_max_for(LIMIT_P2P_CONNECTIONS);
+    check(!wrong()[0], wrong());
+    check(strstr(hardly_meant(), "p2p-rx-max: peers may hold ") &&
+              strstr(hardly_meant(), " more than their share"),
+          hardly_meant());
+    rx_max_for(LIMIT_P2P_CONNECTIONS_MIN);
+    check(!wrong()[0], wrong());
+    snprintf(want, sizeof(want), "p2p-rx-max: %u and not %d connections have room",
+             LIMIT_P2P_CONNECTIONS_MIN, LIMIT_P2P_CONNECTIONS);
+    check(!strncmp(hardly_meant(), want, strlen(want)), hardly_meant());
+    config.p2p_rx_max += LIMIT_P2P_CONNECTION_BYTES;
+    check(!strncmp(wrong(), "p2p-rx-max: connections have no room in the ", 44), wrong());
+    check(!hardly_meant()[0], "it is said once");
+    rx_max_for(LIMIT_P2P_CONNECTIONS_MIN);
+    config.p2p_rx_pool = config.p2p_tx_pool = 1024 * GiB;
+    config.p2p_rx_max = 0;
+    check(!strstr(hardly_meant(), "no room"), hardly_meant());
+    check(strstr(hardly_meant(), "p2p-conn-rx-max: one connection may take all of p2p-rx-max"),
+          hardly_meant());
+    config.p2p_addr.count = 0;
+    check(!wrong()[0] && !hardly_meant()[0], "without a host nothing");
 }
 
 TEST(whatever_is_wrong_is_said)
