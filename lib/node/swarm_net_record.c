@@ -15,6 +15,7 @@ static void ready(struct swarm_net *s, const struct error *err)
         s->record.identity = &s->identity; /* from now on it is shown */
         if (swarm_net_call(s, &bad))
             err = &bad;
+        connector_look(s->connector); /* those we know of may have been read before */
     }
     node_release(s->node, &s->hold, err);
 }

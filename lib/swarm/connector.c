@@ -421,6 +421,8 @@ static void look(struct deferred *d)
 {
     struct connector *c = container_of(d, struct connector, look);
     uint64_t now_ms = loop_now_ms(c->o.loop), next_ms = now_ms + LIMIT_SWARM_LOOK_MS;
+    if (!handshake_ready(c->o.handshake))
+        return; /* whoever stores our record has us look again */
     if (c->o.governor && !governor_admits(c->o.governor))
         return; /* until on_level */
     neighbours_choose(c);

@@ -219,7 +219,7 @@ static int on_syn(struct session *s, const struct session_event *ev, struct erro
     uint8_t buf[LIMIT_MULTIADDR_BYTES];
     ProtobufCMessage *m;
     struct ack_parts parts;
-    if (!of(s)->record->identity) {
+    if (!handshake_ready(of(s))) {
         error_set(err, ERR_CANCELED, "our record is not stored yet");
         return SESSION_FAILED;
     }
@@ -311,6 +311,11 @@ const struct session_ctx *handshake_served(const struct handshake *h)
     return &h->ctx_;
 }
 
+bool handshake_ready(const struct handshake *h)
+{
+    return h->record->identity != NULL;
+}
+
 struct session *handshake_dial_session(struct handshake *h, struct handshake_dial *req,
                                        struct error *err)
 {
@@ -351,7 +356,7 @@ static void on_refused(struct deferred *d)
 
 void handshake_dial(struct handshake *h, struct handshake_dial *req)
 {
-    assert(h->host && req->cb && req->peer.len > 0);
+    assert(h->host && req->cb && req->peer.len > 0 && handshake_ready(h));
     struct session *s = handshake_dial_session(h, req, &req->error_);
     if (!s) {
         loop_defer(h->loop, &req->refused_, on_refused);

@@ -49,7 +49,10 @@ struct handshake { /* a field of its user, filled in but for the end, then hands
 void handshake_init(struct handshake *h);
 const struct session_ctx *handshake_served(const struct handshake *h); /* for host_serve */
 
-/* Shake hands on a connection that is open. */
+/* Is there a record of ours to show? Nobody is to be called before. */
+bool handshake_ready(const struct handshake *h);
+
+/* Shake hands on a connection that is open, when handshake_ready. */
 struct handshake_dial;
 typedef void handshake_dial_cb(struct handshake_dial *req, const struct error *err);
 struct handshake_dial {    /* zeroed at first */

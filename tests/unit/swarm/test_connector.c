@@ -288,6 +288,23 @@ TEST(a_configured_peer_is_called_and_called_again)
     bed_end();
 }
 
+TEST(nobody_is_called_before_our_record_is_stored)
+{
+    struct connector_status st;
+    bed_make();
+    struct node *a = &b.nodes[0], *c = &b.nodes[1];
+    a->record.identity = NULL;
+    add(a, address_of(c), CONTACT_CONFIGURED);
+    pass(20);
+    connector_status(a->connector, &st);
+    check(st.contacts == 1 && st.calling == 0, "it is called later");
+    check(host_connections(c->host) == 0, "by nobody yet");
+    a->record.identity = &a->identity;
+    connector_look(a->connector);
+    wait_peers(1, 1, "then they shake hands");
+    bed_end();
+}
+
 TEST(nobody_is_called_from_the_trigger_on)
 {
     struct connector_status st;
