@@ -58,7 +58,7 @@ class Network:
         if self.process.poll() is None:
             self.process.stdin.close()
             try:
-                self.process.wait(30)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -89,7 +89,7 @@ class Kubo:
         if self.process.stdout.readline() != "ready\n":
             raise PeerError("kubo does not start")
 
-    def command(self, *arguments, seconds=60):
+    def command(self, *arguments, seconds=120):
         done = subprocess.run([self.program, *arguments], capture_output=True, text=True, timeout=seconds, check=False,
                               env={**os.environ, "IPFS_PATH": self.directory})
         if done.returncode:
@@ -99,7 +99,7 @@ class Kubo:
     def stop(self):
         self.process.stdin.close()
         try:
-            code = self.process.wait(30)
+            code = self.process.wait(90)  # kubo_stop gives it 60
         except subprocess.TimeoutExpired as error:
             self.process.kill()
             raise PeerError("kubo does not end") from error

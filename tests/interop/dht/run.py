@@ -75,7 +75,7 @@ class Scene:
 def provide_all(scene, servers, count):
     network, keys = scene.network(servers), scene.keys(count)
     node = scene.provider(network, keys=keys, **PATIENT)
-    node.provided(count, 60 + count / 100)
+    node.provided(count, 120 + count / 100)
     scene.placed(network.ask("check", keys, node.peer_id))
     tally, values = network.ask("tally"), node.metrics()
     sent, confirmed, failed = (values[f"larder_reprovide_records_{what}_total"]
@@ -121,7 +121,7 @@ def thousand_servers(scene):
 
 def in_the_middle(network, how):
     """A fifth of 60 servers fail when some records have arrived."""
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 60
     while network.ask("tally")["add_provider"] < 1000 and time.monotonic() < limit:
         time.sleep(0.02)
     network.ask("spoil", how, 12)
@@ -152,7 +152,7 @@ def spoiled(scene, how, before):
     node.add(keys)
     if not before:
         in_the_middle(network, how)
-    seconds = node.provided(count, 180)
+    seconds = node.provided(count, 300)
     verdict = network.ask("check", keys, node.peer_id)
     scene.notes.append(f"ended after {seconds:.1f} s")
     scene.placed(verdict)
@@ -174,15 +174,15 @@ def kill_thrice(scene, count, workers):
     """Kills the daemon in the middle of a cycle, three times, and lets it end. Of each worker's ring of key chunks
     nobody knows then what was read, so that much may come again."""
     network, keys, kills, ring, chunk = scene.network(60), scene.keys(count), 3, 4, 64
-    node = scene.provider(network, keys=keys, reprovide_chunk_keys=chunk, reprovide_workers=workers)
+    node = scene.provider(network, keys=keys, reprovide_chunk_keys=chunk, reprovide_workers=workers, **PATIENT)
     for _ in range(kills):
-        before, limit = network.ask("tally")["add_provider"], time.monotonic() + 60
+        before, limit = network.ask("tally")["add_provider"], time.monotonic() + 120
         while network.ask("tally")["add_provider"] < before + 4 * count and time.monotonic() < limit:
             time.sleep(0.005)
         scene.true("it was through before it was killed", node.metric("reprovide_first_provide_pending") > 0)
         node.kill()
         node.start()
-    wait = time.monotonic() + 120
+    wait = time.monotonic() + 300
     while not node.at_rest():
         scene.true("it does not end", time.monotonic() < wait)
         time.sleep(0.2)
@@ -232,9 +232,9 @@ def beside_the_reference(scene):
 def found_by_kubo(scene):
     """kubo finds us by `ipfs routing findprovs` and connects to what it found"""
     network, keys = scene.network(30, "-prefix", "/ipfs/lan"), scene.keys(300)
-    node = scene.provider(network, dht_protocol_prefix="/ipfs/lan")
+    node = scene.provider(network, dht_protocol_prefix="/ipfs/lan", **PATIENT)
     node.add(keys)
-    node.provided(300, 60)
+    node.provided(300, 120)
     kubo = Kubo(scene.kubo, os.path.join(scene.directory, "kubo"), network)
     scene.started.append(kubo)
     with open(keys, encoding="ascii") as lines:
