@@ -15,9 +15,9 @@ def bee_from_bee(scene):
     scene.equal("wanted again", pages.call("sync_all", peer=server.overlay)["chunks"], 0)
     puller.call("pull")
     puller.call("connect", address=server.address)
-    scene.true("historical", wait_until(lambda: puller.call("size") == 1500, 60))
+    scene.true("historical", wait_until(lambda: puller.call("size") == 1500))
     entries += server.generate(1500, 40)
-    scene.true("live", wait_until(lambda: puller.call("size") == 1540, 60))
+    scene.true("live", wait_until(lambda: puller.call("size") == 1540))
     scene.same_lists("puller", puller.dump(), entries)
     scene.equal("version of bee", server.version, "v2.8.1")
 
@@ -44,4 +44,4 @@ def bee_and_scripted(scene):
     bad.call("serve", kind="empty")
     bee.call("pull")
     bad.call("connect", address=bee.address)
-    scene.true("a bee spins on empty offers", wait_until(lambda: bad.call("served") > 1000, 10))
+    scene.true("a bee spins on empty offers", wait_until(lambda: bad.call("served") > 1000))

@@ -44,7 +44,7 @@ def pull_live(scene):
     # The same single-owner addresses with newer stamps for the same indexes: the old entries go.
     bee.generate(100_000, 300, time=2, payload=1, soc=1)
     wanted = bee.dump()
-    wait_until(lambda: larder.dump() == wanted, 30, every=1)
+    wait_until(lambda: larder.dump() == wanted, every=1)
     scene.same_lists("after replacements", larder.dump(), wanted)
 
 
@@ -103,7 +103,7 @@ def pull_forged(scene):
     unknown = bee.generate(20_000, 200, batch="B")
     larder = scene.larder(peers=[bee.address])
     pulled(scene, larder, entries)
-    wait_until(lambda: larder.metric("pullsync_refused_total") >= 400, 20)
+    wait_until(lambda: larder.metric("pullsync_refused_total") >= 400)
     scene.true("refused and counted", larder.metric("pullsync_refused_total") >= 400)
     os.replace(scene.path("all.json"), scene.path("batches.json"))
     larder.reload()
@@ -149,7 +149,7 @@ def pull_second_pass(scene):
     larder.set(peers=[bee.address, other.address])
     larder.start()
     scene.true("the new bee's offers were read",
-               wait_until(lambda: larder.metric("pullsync_offered_total") >= 1500, 30))
+               wait_until(lambda: larder.metric("pullsync_offered_total") >= 1500))
     fresh = other.generate(1500, 50)
     pulled(scene, larder, entries + fresh)
     scene.equal("served by the old bee", bee.call("counts")["served"], 0)
@@ -183,4 +183,4 @@ def pull_status(scene):
     pulled(scene, larder, entries)
     text = json.dumps(larder.status())
     scene.true("the bee is in the status", bee.overlay in text or bee.overlay[:8] in text)
-    scene.true("synced is a fact", wait_until(lambda: '"synced": true' in json.dumps(larder.status()), 10))
+    scene.true("synced is a fact", wait_until(lambda: '"synced": true' in json.dumps(larder.status())))

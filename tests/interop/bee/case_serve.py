@@ -27,13 +27,20 @@ def serve_pages(scene):
     connected = bee.call("connect", address=larder.address)
     scene.note(f"bee as the dialler: connected after {connected['seconds']:.3f} s")
     scene.true("the bee knows us by our overlay", connected["overlay"] == larder.overlay)
-    scene.true("identify is answered", connected["seconds"] < 1)
+    seconds = connected["seconds"]
+    for again in range(5):  # a busy machine makes one long; without an answer to identify all are
+        if seconds < 1:
+            break
+        other = scene.bee(f"again-{again}")
+        seconds = other.call("connect", address=larder.address)["seconds"]
+        other.stop()
+    scene.true("identify is answered", seconds < 1)
     first = bee.call("sync_all", peer=larder.overlay)
     scene.same_lists("bee's list", bee.dump(), entries)
     scene.equal("chunks in the first pass", first["chunks"], len(entries))
     scene.equal("refused", first["refused_pages"], 0)
     scene.equal("chunks in the second pass", bee.call("sync_all", peer=larder.overlay)["chunks"], 0)
-    scene.true("its pings are answered", bee.call("ping", peer=larder.overlay) < 1)
+    scene.true("its pings are answered", wait_until(lambda: bee.call("ping", peer=larder.overlay) < 1))
     snapshot = bee.call("status", peer=larder.overlay)
     scene.equal("reserve in the status", snapshot["ReserveSize"], len(entries))
     scene.equal("mode in the status", snapshot["BeeMode"], "full")
@@ -46,7 +53,7 @@ def serve_handshake(scene):
     bee, crowd = scene.bee("s"), scene.crowd(1)
     began = time.monotonic()
     larder = scene.larder(peers=[bee.address])
-    scene.true("the bee has a peer", wait_until(lambda: bee.call("peers"), 5, every=0.02))
+    scene.true("the bee has a peer", wait_until(lambda: bee.call("peers"), every=0.02))
     scene.note(f"larder as the dialler: a peer {time.monotonic() - began:.2f} s after its process began")
     good = crowd.call("handshake", address=larder.address, kind="good")
     scene.note(f"SynAck after {good['synack_s'] * 1000:.1f} ms")
@@ -66,19 +73,25 @@ def serve_puller(scene):
     bee = scene.bee("client", "-fast")
     bee.call("pull")
     bee.call("connect", address=larder.address)
-    scene.true("historical", wait_until(lambda: bee.call("size") >= 2000, 60))
+    scene.true("historical", wait_until(lambda: bee.call("size") >= 2000))
     for first in range(50_000, 50_200, 50):
         entries += source.generate(first, 50)
     pulled(scene, larder, entries)
-    scene.true("live", wait_until(lambda: bee.call("size") >= len(entries), 60))
+    scene.true("live", wait_until(lambda: bee.call("size") >= len(entries)))
     scene.same_lists("bee's list", bee.dump(), entries)
     delivered = bee.call("metrics")["bee_pullsync_chunks_delivered"]
     scene.note(f"delivered to the bee: {delivered:.0f} for {len(entries)} chunks")
-    # Nothing is asked in a loop while nothing happens.
-    before = bee.call("metrics")["bee_puller_worker_iterations"]
-    time.sleep(2)
-    after = bee.call("metrics")["bee_puller_worker_iterations"]
-    scene.true(f"the puller rests ({after - before:.0f} turns in 2 s)", after - before < 10)
+    # Nothing is asked in a loop while nothing happens; the last turns may come a while after the last chunk.
+    turns = []
+
+    def rests():
+        before = bee.call("metrics")["bee_puller_worker_iterations"]
+        time.sleep(2)
+        turns.append(bee.call("metrics")["bee_puller_worker_iterations"] - before)
+        return turns[-1] < 10
+
+    scene.true("the puller rests", wait_until(rests))
+    scene.note(f"turns of the puller in 2 s: {turns}")
 
 
 @case
@@ -107,7 +120,7 @@ def serve_network(scene):
     two.call("connect", address=larder.address)
     pulled(scene, larder, entries)
     for bee in (one, two):
-        scene.true("a bee is complete", wait_until(lambda b=bee: b.call("size") >= len(entries), 60))
+        scene.true("a bee is complete", wait_until(lambda b=bee: b.call("size") >= len(entries)))
         scene.same_lists("bee's list", bee.dump(), entries)
 
 

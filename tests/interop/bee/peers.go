@@ -267,7 +267,7 @@ func (c *crowd) openAtRate(ctx context.Context, perSecond int, duration time.Dur
 
 // ask is a bad client: it says what the node did with it.
 func (s *scripted) ask(ctx context.Context, kind string, bin uint8) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
 	stream, err := s.p2p.NewStream(ctx, s.target, nil, "pullsync", "1.4.0", "pullsync")
 	if err != nil {
@@ -321,7 +321,7 @@ func (s *scripted) rest(stream p2p.Stream) any {
 	select {
 	case answer := <-result:
 		return answer
-	case <-time.After(10 * time.Second):
+	case <-time.After(60 * time.Second):
 		return map[string]any{"bytes": 0, "end": "open"}
 	}
 }

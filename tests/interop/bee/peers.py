@@ -88,7 +88,7 @@ class Bee:
             try:
                 self.process.stdin.write('{"do":"quit"}\n')
                 self.process.stdin.close()
-                self.process.wait(30)
+                self.process.wait(PATIENCE_S)
             except (OSError, subprocess.TimeoutExpired):
                 self.process.kill()
                 self.process.wait()
@@ -100,7 +100,10 @@ class Bee:
         self.log.close()
 
 
-def wait_until(check, seconds, every=0.1):
+PATIENCE_S = 60  # for what must happen, on a machine that is busy
+
+
+def wait_until(check, seconds=PATIENCE_S, every=0.1):
     """Asks again until check() gives something true, or the time is over; gives the last answer."""
     end = time.monotonic() + seconds
     while True:
@@ -136,8 +139,8 @@ class Larder:
         self.process = subprocess.Popen([self.program, "start", "--config", self.directory + "/larder.yaml"],
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.pid = self.process.pid
-        if not wait_until(lambda: self.process.poll() is not None or self._facts(path), 30):
-            raise PeerError("larder is not ready after 30 s")
+        if not wait_until(lambda: self.process.poll() is not None or self._facts(path)):
+            raise PeerError(f"larder is not ready after {PATIENCE_S} s")
         if self.process.poll() is not None:
             raise PeerError(f"larder ended with {self.process.returncode}: {self.tail()}")
         facts = self._facts(path)
@@ -168,7 +171,7 @@ class Larder:
         return sorted(self.command("reserve", "list").split("\n")[:-1])
 
     def get(self, path):
-        with urllib.request.urlopen(f"http://{self.http}{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{self.http}{path}", timeout=PATIENCE_S) as answer:
             return answer.read().decode()
 
     def status(self):
@@ -209,7 +212,7 @@ class Larder:
             return
         self.process.send_signal(signal.SIGTERM)
         try:
-            code = self.process.wait(40)
+            code = self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired as error:
             self.process.kill()
             self.process.wait()
