@@ -47,12 +47,12 @@ start() {
         --full-node --batches="$scratch/batches.json" --p2p-addr=/ip4/127.0.0.1/tcp/0 \
         --allow-private-cidrs --memory=256MiB "$@" 2>"$scratch/$name.log" &
     pids+=($!)
-    for _ in $(seq 400); do
+    for _ in $(seq 1200); do
         grep -q ' ready ' "$scratch/$name.log" && [ -n "$(fact "$name" http)" ] && return
         kill -0 "${pids[-1]}" 2>/dev/null || fail "the $name node ended"
         sleep 0.05
     done
-    fail "the $name node is not ready after 20 s"
+    fail "the $name node is not ready after 60 s"
 }
 
 # metric NAME METRIC: its value now.

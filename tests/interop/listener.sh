@@ -15,8 +15,8 @@ with_listener() {
     echo "# $name"
     coproc PEER { exec "${listener[@]}"; }
     local pid=$PEER_PID out=${PEER[0]} in=${PEER[1]} address=
-    read -r -t 30 -u "$out" address
-    timeout 90 "$@" "$address" | tee -a "$log"
+    read -r -t 60 -u "$out" address
+    timeout 180 "$@" "$address" | tee -a "$log"
     if [ "${PIPESTATUS[0]}" -ne 0 ]; then
         echo "not ok - $name: the dialer failed" | tee -a "$log"
     fi

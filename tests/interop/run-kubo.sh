@@ -49,7 +49,7 @@ echo "# kubo at $kubo_address"
 "$larder" start --data-dir "$data/larder" --http-addr= --p2p-addr /ip4/127.0.0.1/tcp/0 \
     --p2p-addr /ip6/::1/tcp/0 --allow-private-cidrs 2>"$build/larder-kubo.log" &
 ours_pid=$!
-for _ in $(seq 50); do
+for _ in $(seq 600); do
     grep -q '/ip6/' "$data/larder/node.json" 2>/dev/null && break
     sleep 0.1
 done
@@ -66,21 +66,28 @@ identified() { # it knows our agent, our protocols and an address of ours
     grep -q '"AgentVersion": "larder' <<<"$seen" && grep -q '/ipfs/ping/1.0.0' <<<"$seen" &&
         grep -q '/ip4/127.0.0.1/tcp/' <<<"$seen"
 }
+within() { # COMMAND...: true as soon as the command is, for 60 s
+    local end=$((SECONDS + 60))
+    until "$@"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.2
+    done
+}
 pings() {
     kubo ping -n 10 "$id" | grep -c 'time=' | grep -qx 10
 }
 
 for address in "$ip6" "$ip4"; do
     check "kubo connects to $address" kubo swarm connect "$address"
-    check "kubo has us as a peer" is_peer
-    check "kubo has identified us" identified
+    check "kubo has us as a peer" within is_peer
+    check "kubo has identified us" within identified
     check "ten pings of kubo" pings
     [ "$address" = "$ip4" ] || check "kubo disconnects" kubo swarm disconnect "/p2p/$id"
 done
 
 # Our host dials it and holds on, while the connection that kubo made is idle too.
 echo "# our host dials $kubo_address"
-HOLD_MS=${kept}000 timeout $((kept + 30)) "$ours" ed25519 dial "$kubo_address" >"$data/ours.log" 2>&1 &
+HOLD_MS=${kept}000 timeout $((kept + 90)) "$ours" ed25519 dial "$kubo_address" >"$data/ours.log" 2>&1 &
 dialer=$!
 for _ in $(seq "$kept"); do
     sleep 1

@@ -82,13 +82,13 @@ data=$(mktemp -d)
 "$larder" start --data-dir "$data" --http-addr= --p2p-addr /ip4/127.0.0.1/tcp/0 \
     --allow-private-cidrs 2>"$build/larder.log" &
 daemon=$!
-for _ in $(seq 50); do
+for _ in $(seq 600); do
     address=$(grep -o '/ip4/127[^"]*' "$data/node.json" 2>/dev/null | head -1)
     [ -n "$address" ] && break
     sleep 0.1
 done
 echo "# go dials the daemon at $address"
-timeout 60 "$go_peer" -services=false -dial "$address" | tee -a "$log"
+timeout 180 "$go_peer" -services=false -dial "$address" | tee -a "$log"
 kill -TERM "$daemon"
 if wait "$daemon"; then
     echo "ok - the daemon ends with every owner at zero" | tee -a "$log"

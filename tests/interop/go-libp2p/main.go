@@ -149,7 +149,7 @@ func check(name string, err error) bool {
 }
 
 func dial(h host.Host, target string, services bool) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 150*time.Second)
 	defer cancel()
 	info, err := peer.AddrInfoFromString(target)
 	if err == nil {

@@ -53,7 +53,7 @@ kubo_start() {
     kubo_bin_check || return 1
     "$kubo_bin" daemon >"$IPFS_PATH/daemon.log" 2>&1 &
     kubo_pid=$!
-    for _ in $(seq 300); do
+    for _ in $(seq 600); do
         kubo_api=$(cat "$IPFS_PATH/api" 2>/dev/null)
         if [ -n "$kubo_api" ] && grep -q 'Daemon is ready' "$IPFS_PATH/daemon.log"; then
             kubo_address=$(kubo id -f '<addrs>' | grep -m1 '^/ip4/127')
@@ -78,7 +78,7 @@ kubo_stop() {
     [ -n "$pid" ] || return 0
     kubo_pid=
     kill -TERM "$pid" 2>/dev/null
-    for _ in $(seq 100); do
+    for _ in $(seq 600); do
         kill -0 "$pid" 2>/dev/null || { wait "$pid" 2>/dev/null; return 0; }
         sleep 0.1
     done
