@@ -104,7 +104,7 @@ static void wait_for(struct bed *b, bool *done)
     check(*done, "it closes");
 }
 
-static void world_end(struct bed *b, struct world *w)
+static void one_end(struct bed *b, struct world *w)
 {
     bool closed = false, shut = false;
     reserve_close(w->reserve, on_closed, &closed);
@@ -120,7 +120,7 @@ void bed_end(struct bed *b)
     bed_turn(b, 1000);
     for (uint32_t i = BED_WORLDS; i-- > 0;)
         if (b->w[i].reserve)
-            world_end(b, &b->w[i]);
+            one_end(b, &b->w[i]);
     batches_destroy(b->batches);
     governor_destroy(b->governor);
     loop_clock_turn(b->loop, 1);

@@ -1,14 +1,19 @@
 #include "reserve_world.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/prng.h"
+#include "core/log.h"
 #include "core/work.h"
 #include "store/reserve_state.h"
+
+enum { WAIT_MS = 60000 };
 
 const struct store_row world_row = {
     .name = "reserve",
@@ -39,6 +44,38 @@ void world_setup(struct world *w, const char *dir)
     check(!mem_plan_create(&w->plan, 512 * MiB, rows, 3, &err), err.text);
     check(!loop_create(&w->loop, &err), err.text);
     check(!work_pool_create(&w->pool, w->loop, &work, &err), err.text);
+}
+
+void world_setup_named(struct world *w, const char *name)
+{
+    char dir[256];
+    snprintf(dir, sizeof(dir), "%s/%s", unit_temp_dir(), name);
+    world_setup(w, dir);
+}
+
+void world_begin(struct world *w, const char *name, enum reserve_cache cache)
+{
+    world_setup_named(w, name);
+    world_open(w, cache);
+}
+
+void world_start(struct world *w, const char *name)
+{
+    world_begin(w, name, RESERVE_CACHE_AUTO);
+    world_settle(w);
+}
+
+void world_again(struct world *w)
+{
+    world_close(w);
+    world_open(w, w->options.cache);
+    world_settle(w);
+}
+
+void world_end(struct world *w)
+{
+    world_close(w);
+    world_teardown(w);
 }
 
 void world_teardown(struct world *w)
@@ -170,20 +207,29 @@ void world_pause(struct world *w, uint64_t ms)
     (void)world_await(w);
 }
 
-void world_settle(struct world *w)
+bool world_until(struct world *w, bool (*holds)(const struct world *w))
+{
+    for (uint32_t ms = 0; !holds(w) && ms < WAIT_MS; ms++)
+        world_pause(w, 1);
+    return holds(w);
+}
+
+bool world_quiet(const struct world *w)
+{
+    return !w->reserve->capacity.busy;
+}
+
+static bool is_settled(const struct world *w)
 {
     struct reserve_status s;
-    struct world_tick tick = { .world = w };
-    timer_init(&tick.timer, w->loop, world_ticked, "world_ticked");
-    for (int i = 0; i < 20000; i++) {
-        reserve_status(w->reserve, &s);
-        if (!s.deriving && s.cache != HASCACHE_BUILDING)
-            return;
-        w->waits = 1;
-        timer_set(&tick.timer, 1);
-        (void)world_await(w);
-    }
-    check(false, "it settles");
+    reserve_status(w->reserve, &s);
+    return !s.deriving && s.cache != HASCACHE_BUILDING;
+}
+
+void world_settle(struct world *w)
+{
+    if (!world_until(w, is_settled))
+        check(false, "it settles");
 }
 
 void chunk_make(struct chunk *c, const struct chunk_spec *spec)
@@ -208,20 +254,53 @@ void chunk_make(struct chunk *c, const struct chunk_spec *spec)
     stamp_hash(c->item.id.stamp_hash, c->stamp);
 }
 
-void world_put_cb(struct reserve_put *req, const struct error *err)
+static void world_put_cb(struct reserve_put *req, const struct error *err)
 {
     world_arrived(container_of(req, struct world_put, put)->world, err);
+}
+
+void world_put_start(struct world *w, struct world_put *p, struct reserve_item *items,
+                     uint32_t count)
+{
+    *p = (struct world_put){ { .items = items, .count = count, .cb = world_put_cb }, w };
+    w->waits++;
+    reserve_put(w->reserve, &p->put);
 }
 
 enum reserve_outcome world_put(struct world *w, const struct chunk_spec *spec)
 {
     static struct chunk c;
+    struct world_put p;
     chunk_make(&c, spec);
-    struct world_put p = { { .items = &c.item, .count = 1, .cb = world_put_cb }, w };
-    w->waits = 1;
-    reserve_put(w->reserve, &p.put);
+    world_put_start(w, &p, &c.item, 1);
     (void)world_await(w);
     return c.item.outcome;
+}
+
+void world_page_add(struct world_page *p, const struct chunk_spec *spec)
+{
+    assert(p->count < ARRAY_SIZE(p->chunks));
+    chunk_make(&p->chunks[p->count], spec);
+    p->items[p->count] = p->chunks[p->count].item;
+    p->count++;
+}
+
+void world_page_run(struct world_page *p, const struct chunk_spec *first, uint32_t count)
+{
+    struct chunk_spec spec = *first;
+    for (p->count = 0; p->count < count; spec.address++, spec.position++)
+        world_page_add(p, &spec);
+}
+
+void world_page_start(struct world *w, struct world_page *p)
+{
+    world_put_start(w, &p->put, p->items, p->count);
+}
+
+enum err world_page_put(struct world *w, struct world_page *p)
+{
+    world_page_start(w, p);
+    return world_await(w);
 }
 
 struct world_has {
@@ -397,4 +476,88 @@ uint64_t world_addresses(struct world *w)
     for (uint64_t i = 0; i < all; i++)
         different += i == 0 || memcmp(addresses[i], addresses[i - 1], 32) != 0;
     return different;
+}
+
+uint64_t world_slots(const struct world *w)
+{
+    struct reserve_status s;
+    reserve_status(w->reserve, &s);
+    return s.slots_used;
+}
+
+int world_slab_break(struct world *w)
+{
+    int good = w->reserve->files.fd[0];
+    w->reserve->files.fd[0] = open("/dev/null", O_RDONLY);
+    return good;
+}
+
+void world_slab_mend(struct world *w, int good)
+{
+    int bad = w->reserve->files.fd[0];
+    w->reserve->files.fd[0] = good;
+    close(bad);
+}
+
+void world_flip(const char *path, uint64_t at)
+{
+    uint8_t byte = 0;
+    int fd = open(path, O_RDWR);
+    check(fd >= 0 && pread(fd, &byte, 1, (off_t)at) == 1, path);
+    byte ^= 1;
+    check(pwrite(fd, &byte, 1, (off_t)at) == 1 && close(fd) == 0, path);
+}
+
+void world_slot_flip(const struct world *w, struct slab_ref slot, uint64_t at)
+{
+    char path[400];
+    snprintf(path, sizeof(path), "%s/reserve.%03u.slab", w->slabs, slot.slab);
+    world_flip(path, (uint64_t)slot.slot * SLAB_SLOT_BYTES + at);
+}
+
+struct edit {
+    struct store_job job;
+    struct world *world;
+    struct bytes key, value;
+};
+static enum err edit_run(struct store_job *job, struct ldb *db UNUSED, struct error *err)
+{
+    struct edit *e = container_of(job, struct edit, job);
+    struct ldb_batch *batch = ldb_batch_create(4 * KiB);
+    enum err rc = e->value.data ? ldb_batch_put(batch, e->key, e->value, err)
+                                : ldb_batch_delete(batch, e->key, err);
+    rc = rc ? rc : store_commit(job, batch, true, err);
+    ldb_batch_destroy(batch);
+    return rc;
+}
+static void edit_done(struct store_job *job, const struct error *err)
+{
+    world_arrived(container_of(job, struct edit, job)->world, err);
+}
+
+void world_edit(struct world *w, struct bytes key, struct bytes value)
+{
+    struct edit e = { .world = w, .key = key, .value = value };
+    w->waits = 1;
+    store_write(w->options.store, &e.job, edit_run, edit_done);
+    check(!world_await(w), w->err.text);
+}
+
+static int log_ends[2];
+
+void world_log_begin(void)
+{
+    check(!pipe2(log_ends, O_NONBLOCK), "a pipe");
+    log_setup_fd(log_ends[1]);
+}
+
+const char *world_log_end(void)
+{
+    static char text[64 * KiB];
+    log_setup_fd(2);
+    close(log_ends[1]);
+    ssize_t size = read(log_ends[0], text, sizeof(text) - 1);
+    close(log_ends[0]);
+    text[MAX(size, 0)] = '\0';
+    return text;
 }

@@ -40,10 +40,21 @@ struct world_put {
     struct world *world;
 };
 
+/* Chunks that are put together. */
+struct world_page {
+    uint32_t count;
+    struct chunk chunks[LIMIT_RESERVE_PAGE_CHUNKS];
+    struct reserve_item items[LIMIT_RESERVE_PAGE_CHUNKS]; /* once put: what became of each */
+    struct world_put put;
+};
+
 extern const struct store_row world_row; /* of the index */
-/* For a world_put of the test's own; await it. */
-void world_put_cb(struct reserve_put *req, const struct error *err);
 void world_setup(struct world *w, const char *dir);
+void world_setup_named(struct world *w, const char *name); /* below the test's own folder */
+void world_begin(struct world *w, const char *name, enum reserve_cache cache); /* and opened */
+void world_start(struct world *w, const char *name); /* with a cache, and settled */
+void world_again(struct world *w);                   /* closed, opened as it was, and settled */
+void world_end(struct world *w);                     /* closed and torn down */
 void world_teardown(struct world *w);
 /* Runs the loop until every callback has come. */
 enum err world_await(struct world *w);
@@ -53,10 +64,21 @@ void world_cb(void *ctx, const struct error *err); /* for what the test starts; 
 enum err world_try_open(struct world *w, enum reserve_cache cache, uint64_t refuse_nth);
 void world_close(struct world *w);
 void world_pause(struct world *w, uint64_t ms);
+/* False: it still does not hold after a minute. */
+bool world_until(struct world *w, bool (*holds)(const struct world *w));
+bool world_quiet(const struct world *w); /* nothing is evicted for capacity */
 /* Until slots are derived and the cache is not building any more. */
 void world_settle(struct world *w);
 void chunk_make(struct chunk *c, const struct chunk_spec *spec);
 enum reserve_outcome world_put(struct world *w, const struct chunk_spec *spec);
+/* Callbacks are to be awaited. */
+void world_put_start(struct world *w, struct world_put *p, struct reserve_item *items,
+                     uint32_t count);
+void world_page_add(struct world_page *p, const struct chunk_spec *spec);
+/* So many and no others: addresses and positions go up from those of the first one. */
+void world_page_run(struct world_page *p, const struct chunk_spec *first, uint32_t count);
+void world_page_start(struct world *w, struct world_page *p);
+enum err world_page_put(struct world *w, struct world_page *p);
 bool world_has(struct world *w, const struct chunk_spec *spec);
 bool world_has_id(struct world *w, const struct chunk_id *id);
 /* ERR_OK: body and stamp are those of spec. */
@@ -69,6 +91,20 @@ enum err world_try_evict(struct world *w, uint32_t batch, uint8_t bin, uint64_t 
  * slot fails the sum or the address), counts agree with the entries (I4), the cache has what is in
  * 'B' (I3), no slot is leaked. Returns the number of entries. */
 uint64_t world_check(struct world *w);
-uint64_t world_addresses(struct world *w); /* different ones, of at most 8192 entries */
+uint64_t world_addresses(struct world *w);   /* different ones, of at most 8192 entries */
+uint64_t world_slots(const struct world *w); /* that are used */
+
+/* ---- what goes wrong ---- */
+
+/* The first slab takes no bytes, until it is mended with what this returned. */
+int world_slab_break(struct world *w);
+void world_slab_mend(struct world *w, int good);
+void world_flip(const char *path, uint64_t at); /* one bit */
+void world_slot_flip(const struct world *w, struct slab_ref slot, uint64_t at);
+/* A record of the index as no put writes it; no value: it goes. */
+void world_edit(struct world *w, struct bytes key, struct bytes value);
+/* In between, the log goes to the text that the second one returns. */
+void world_log_begin(void);
+const char *world_log_end(void);
 
 #endif

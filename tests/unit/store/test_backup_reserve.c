@@ -35,18 +35,13 @@ static struct chunk_spec spec_of(uint32_t batch, uint32_t i, uint64_t timestamp)
 
 static void put_page(struct world *w, uint32_t batch, uint32_t from, uint64_t timestamp)
 {
-    static struct chunk page[PAGE];
-    static struct reserve_item items[PAGE];
-    static struct world_put put;
+    static struct world_page page;
+    page.count = 0;
     for (uint32_t i = 0; i < PAGE; i++) {
         struct chunk_spec spec = spec_of(batch, from + i, timestamp);
-        chunk_make(&page[i], &spec);
-        items[i] = page[i].item;
+        world_page_add(&page, &spec);
     }
-    put = (struct world_put){ { .items = items, .count = PAGE, .cb = world_put_cb }, w };
-    w->waits = 1;
-    reserve_put(w->reserve, &put.put);
-    check(!world_await(w), w->err.text);
+    check(!world_page_put(w, &page), w->err.text);
 }
 
 static void on_progress(void *ctx UNUSED, const struct backup_progress *now)
@@ -116,8 +111,7 @@ static void setup(const char *name)
 
 static void teardown(void)
 {
-    world_close(&f.w);
-    world_teardown(&f.w);
+    world_end(&f.w);
     world_teardown(&f.copy);
 }
 

@@ -1,31 +1,15 @@
 #include "reserve_world.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/prng.h"
-#include "core/log.h"
 #include "core/metrics.h"
 #include "store/hascache_segment.h"
 #include "store/reserve_page.h"
 #include "store/reserve_state.h"
 #include "store/stores_state.h"
-
-static const char *dir_of(const char *name)
-{
-    static char dir[256];
-    snprintf(dir, sizeof(dir), "%s/%s", unit_temp_dir(), name);
-    return dir;
-}
-
-static uint64_t slots_used(const struct world *w)
-{
-    struct reserve_status s;
-    reserve_status(w->reserve, &s);
-    return s.slots_used;
-}
 
 /* The rules of put, one after the other on one store. */
 static const struct {
@@ -71,24 +55,20 @@ TEST(put_follows_the_rules_with_and_without_the_cache)
     static const enum reserve_cache modes[] = { RESERVE_CACHE_AUTO, RESERVE_CACHE_OFF };
     for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
         struct world w;
-        world_setup(&w, dir_of(i ? "rules-off" : "rules-on"));
-        world_open(&w, modes[i]);
+        world_begin(&w, i ? "rules-off" : "rules-on", modes[i]);
         world_settle(&w);
         check(hascache_state(w.reserve->cache) == (i ? HASCACHE_OFF : HASCACHE_COMPLETE), "mode");
         run_puts(&w);
-        world_close(&w);
-        world_open(&w, modes[i]);
-        world_settle(&w);
-        check(world_check(&w) == 6 && slots_used(&w) == 2, "the same after opening again");
+        world_again(&w);
+        check(world_check(&w) == 6 && world_slots(&w) == 2, "the same after opening again");
         check(!world_get(&w, &rules[9].chunk, 4) && world_has(&w, &rules[11].chunk), "bodies, too");
         check(world_evict(&w, 1, RESERVE_BINS, UINT64_MAX) == 4, "one batch expires");
-        check(world_check(&w) == 2 && slots_used(&w) == 2, "shared bodies stay");
+        check(world_check(&w) == 2 && world_slots(&w) == 2, "shared bodies stay");
         check(!world_get(&w, &rules[11].chunk, 4) && !world_has(&w, &rules[10].chunk),
               "what is left");
         check(world_evict(&w, 2, RESERVE_BINS, UINT64_MAX) == 2, "the other one");
-        check(world_check(&w) == 0 && slots_used(&w) == 0, "and nothing is left");
-        world_close(&w);
-        world_teardown(&w);
+        check(world_check(&w) == 0 && world_slots(&w) == 0, "and nothing is left");
+        world_end(&w);
     }
 }
 
@@ -98,9 +78,7 @@ TEST(metrics_and_epoch)
     struct world w;
     struct reserve_status before, after;
     struct metrics_page page;
-    world_setup(&w, dir_of("metrics"));
-    world_open(&w, RESERVE_CACHE_AUTO);
-    world_settle(&w);
+    world_start(&w, "metrics");
     int64_t commits = metric_get(METRIC_reserve_commit_chunks);
     run_puts(&w);
     world_evict(&w, 1, RESERVE_BINS, UINT64_MAX);
@@ -126,47 +104,37 @@ TEST(metrics_and_epoch)
     check(after.cache == HASCACHE_BUILDING, "whose image is of another time");
     world_settle(&w);
     check(world_check(&w) == 2, "the entries are there");
-    world_close(&w);
-    world_teardown(&w);
+    world_end(&w);
 }
 
 TEST(a_chunk_has_a_limited_number_of_stamps)
 {
     struct world w;
-    world_setup(&w, dir_of("stamps"));
-    world_open(&w, RESERVE_CACHE_OFF);
+    world_begin(&w, "stamps", RESERVE_CACHE_OFF);
     for (uint32_t i = 0; i < LIMIT_RESERVE_STAMPS; i++)
         check(world_put(&w, &(struct chunk_spec){ 1, i, 1, 1, 0 }) == RESERVE_STORED, "a stamp");
     check(world_put(&w, &(struct chunk_spec){ 1, 999, 1, 1, 0 }) == RESERVE_OLDER, "one too many");
-    check(world_check(&w) == LIMIT_RESERVE_STAMPS && slots_used(&w) == 1, "one body");
-    world_close(&w);
-    world_teardown(&w);
+    check(world_check(&w) == LIMIT_RESERVE_STAMPS && world_slots(&w) == 1, "one body");
+    world_end(&w);
 }
 
 /* Pages of chunks at once, and their order in the bins. */
 static void put_page(struct world *w, uint32_t from, uint32_t count)
 {
-    static struct chunk page[256];
-    static struct reserve_item items[256];
-    static struct world_put put;
-    for (uint32_t i = 0; i < count; i++) {
-        chunk_make(&page[i], &(struct chunk_spec){ from + i, 1 + (from + i) % 3, from + i, 7, 0 });
-        items[i] = page[i].item;
-    }
-    put = (struct world_put){ { .items = items, .count = count, .cb = world_put_cb }, w };
-    w->waits = 1;
-    reserve_put(w->reserve, &put.put);
-    check(!world_await(w), w->err.text);
+    static struct world_page page;
+    page.count = 0;
+    for (uint32_t i = from; i < from + count; i++)
+        world_page_add(&page, &(struct chunk_spec){ i, 1 + i % 3, i, 7, 0 });
+    check(!world_page_put(w, &page), w->err.text);
     for (uint32_t i = 0; i < count; i++)
-        check(items[i].outcome == RESERVE_STORED, "stored");
+        check(page.items[i].outcome == RESERVE_STORED, "stored");
 }
 
 TEST(bins_are_listed_in_order_and_watched)
 {
     static struct reserve_entry entries[2000];
     struct world w;
-    world_setup(&w, dir_of("bins"));
-    world_open(&w, RESERVE_CACHE_AUTO);
+    world_begin(&w, "bins", RESERVE_CACHE_AUTO);
     for (uint32_t from = 0; from < 2000; from += 250)
         put_page(&w, from, 250);
     uint32_t zero = world_list(&w, 0, 0, entries, 2000);
@@ -186,8 +154,7 @@ TEST(bins_are_listed_in_order_and_watched)
     reserve_status(w.reserve, &s);
     check(world_list(&w, 0, zero + 1, entries, 10) > 0 && entries[0].binid == zero + 1,
           "BinIDs are never used again");
-    world_close(&w);
-    world_teardown(&w);
+    world_end(&w);
 }
 
 struct watcher {
@@ -203,8 +170,7 @@ TEST(a_watch_wakes_once_for_its_bin)
 {
     struct world w;
     struct watcher bin0 = { .woken = 0 }, bin31 = { .woken = 0 };
-    world_setup(&w, dir_of("watch"));
-    world_open(&w, RESERVE_CACHE_AUTO);
+    world_begin(&w, "watch", RESERVE_CACHE_AUTO);
     reserve_watch(w.reserve, &bin0.watch, 0, on_watch);
     reserve_watch(w.reserve, &bin31.watch, 31, on_watch);
     put_page(&w, 0, 50);
@@ -215,8 +181,7 @@ TEST(a_watch_wakes_once_for_its_bin)
     put_page(&w, 50 + 50, 50);
     check(bin0.woken == 2, "until it is set again");
     reserve_unwatch(&bin31.watch);
-    world_close(&w);
-    world_teardown(&w);
+    world_end(&w);
 }
 
 /* Random puts and evictions with a reference, and restarts in between: by image, by building. */
@@ -263,7 +228,7 @@ TEST(random_puts_and_evictions_agree_with_a_model)
     struct world w;
     struct prng p = prng_of(11);
     memset(&m, 0, sizeof(m));
-    world_setup(&w, dir_of("model"));
+    world_setup_named(&w, "model");
     for (int round = 0; round < 6; round++) {
         if (round == 3)
             unlink(w.image); /* then it is built from the index */
@@ -289,43 +254,25 @@ TEST(random_puts_and_evictions_agree_with_a_model)
 /* What the log says while the reserve opens and settles. */
 static const char *log_of_opening(struct world *w)
 {
-    static char text[4096];
-    int ends[2];
-    check(pipe(ends) == 0, "a pipe");
-    log_setup_fd(ends[1]);
+    world_log_begin();
     world_open(w, RESERVE_CACHE_AUTO);
     world_settle(w);
-    log_setup_fd(2);
-    close(ends[1]);
-    ssize_t size = read(ends[0], text, sizeof(text) - 1);
-    text[MAX(size, 0)] = '\0';
-    close(ends[0]);
-    return text;
-}
-
-static void damage_image(const struct world *w, off_t at)
-{
-    uint8_t byte = 0;
-    int fd = open(w->image, O_RDWR);
-    check(fd >= 0 && pread(fd, &byte, 1, at) == 1, w->image);
-    byte ^= 1;
-    check(pwrite(fd, &byte, 1, at) == 1, w->image);
-    close(fd);
+    return world_log_end();
 }
 
 TEST(an_image_that_is_not_taken_is_named_in_one_line)
 {
     static const char said[] = "the saved has-cache is not used";
-    static const off_t places[] = { 9, 5000 }; /* of the header, of what is behind it */
+    static const uint64_t places[] = { 9, 5000 }; /* of the header, of what is behind it */
     struct world w;
-    world_setup(&w, dir_of("image-log"));
+    world_setup_named(&w, "image-log");
     check(!strstr(log_of_opening(&w), said), "there was none");
     put_page(&w, 0, 100);
     world_close(&w);
     check(!strstr(log_of_opening(&w), said), "it is taken");
     for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
         world_close(&w);
-        damage_image(&w, places[i]);
+        world_flip(w.image, places[i]);
         const char *line = strstr(log_of_opening(&w), said);
         check(line && !strstr(line + 1, said), "damaged: one line");
         check(hascache_state(w.reserve->cache) == HASCACHE_COMPLETE, "and built in full");
@@ -337,8 +284,7 @@ TEST(an_image_that_is_not_taken_is_named_in_one_line)
     world_close(&w);
     check(strstr(log_of_opening(&w), "saved at another time") != NULL, "of an epoch that ended");
     check(world_check(&w) == 100, "all is there");
-    world_close(&w);
-    world_teardown(&w);
+    world_end(&w);
 }
 
 /* A cache that may not say "absent" asks the index. */
@@ -346,9 +292,7 @@ TEST(a_partial_cache_asks_the_index)
 {
     struct world w;
     struct reserve_status s;
-    world_setup(&w, dir_of("partial"));
-    world_open(&w, RESERVE_CACHE_AUTO);
-    world_settle(&w);
+    world_start(&w, "partial");
     put_page(&w, 0, 100);
     w.reserve->cache->state = HASCACHE_PARTIAL;
     struct hascache_hash k;
@@ -384,9 +328,7 @@ TEST(a_held_cache_lacks_entries_and_is_made_whole_again)
 {
     struct world w;
     struct chunk_spec lacking = { 150, 1, 150, 7, 0 }, stranger = { 5000, 1, 5, 7, 0 };
-    world_setup(&w, dir_of("held"));
-    world_open(&w, RESERVE_CACHE_AUTO);
-    world_settle(&w);
+    world_start(&w, "held");
     put_page(&w, 0, 100);
     reserve_hold_cache(w.reserve, true);
     check(cache_state(&w) == HASCACHE_COMPLETE, "nothing is missing yet");
@@ -409,12 +351,9 @@ TEST(a_held_cache_lacks_entries_and_is_made_whole_again)
     check(world_has(&w, &lacking) && !world_has(&w, &stranger) && world_check(&w) == 220,
           "as ever");
     reserve_hold_cache(w.reserve, true);
-    world_close(&w);
-    world_open(&w, RESERVE_CACHE_AUTO);
-    world_settle(&w);
+    world_again(&w);
     check(cache_state(&w) == HASCACHE_COMPLETE && world_check(&w) == 220, "its image, too");
-    world_close(&w);
-    world_teardown(&w);
+    world_end(&w);
 }
 
 struct canceled {
@@ -438,8 +377,7 @@ TEST(has_is_answered_once_however_it_is_canceled)
     static struct chunk c;
     static uint8_t have[40];
     struct world w;
-    world_setup(&w, dir_of("cancel"));
-    world_open(&w, RESERVE_CACHE_OFF);
+    world_begin(&w, "cancel", RESERVE_CACHE_OFF);
     put_page(&w, 0, 10);
     chunk_make(&c, &(struct chunk_spec){ 3, 1 + 3 % 3, 3, 7, 0 });
     for (uint32_t i = 0; i < ARRAY_SIZE(reqs); i++) {
@@ -461,8 +399,7 @@ TEST(has_is_answered_once_however_it_is_canceled)
         check(i % 3 == 1 || (have[i] & 1), "present");
     }
     check(reserve_has_sem(w.reserve)->in_use == 0, "every permit came back");
-    world_close(&w);
-    world_teardown(&w);
+    world_end(&w);
 }
 
 /* After a commit that failed nobody knows what the index holds: no write is taken until it has been
@@ -474,9 +411,7 @@ TEST(a_failed_commit_stops_writes_until_the_index_is_read)
                             after = { 3, 2, 1, 5, 0 };
     for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
         struct world w;
-        world_setup(&w, dir_of(i ? "hide" : "lose"));
-        world_open(&w, RESERVE_CACHE_AUTO);
-        world_settle(&w);
+        world_start(&w, i ? "hide" : "lose");
         check(world_put(&w, &before) == RESERVE_STORED, "before");
         w.reserve->txn->fault = faults[i];
         check(world_put(&w, &failed) == RESERVE_FAILED && w.err.code == ERR_IO, w.err.text);
@@ -493,12 +428,9 @@ TEST(a_failed_commit_stops_writes_until_the_index_is_read)
         w.stores->options.min_free_bytes = 0;
         check(world_check(&w) == 1, "a put that never ran changes nothing");
         check(world_put(&w, &after) == RESERVE_STORED && world_check(&w) == 2, "and it goes on");
-        world_close(&w);
-        world_open(&w, RESERVE_CACHE_AUTO);
-        world_settle(&w);
-        check(world_check(&w) == 2 && slots_used(&w) == 2, "nothing is leaked");
-        world_close(&w);
-        world_teardown(&w);
+        world_again(&w);
+        check(world_check(&w) == 2 && world_slots(&w) == 2, "nothing is leaked");
+        world_end(&w);
     }
 }
 
@@ -507,38 +439,25 @@ TEST(a_slot_that_cannot_be_written_fails_its_group_alone)
 {
     const struct chunk_spec one = { 1, 1, 1, 5, 0 }, two = { 2, 1, 2, 5, 0 };
     struct world w;
-    world_setup(&w, dir_of("unwritten"));
-    world_open(&w, RESERVE_CACHE_AUTO);
-    world_settle(&w);
+    world_start(&w, "unwritten");
     check(world_put(&w, &one) == RESERVE_STORED, "before");
-    int good = w.reserve->files.fd[0], bad = open("/dev/null", O_RDONLY);
-    w.reserve->files.fd[0] = bad;
+    int good = world_slab_break(&w);
     check(world_put(&w, &two) == RESERVE_FAILED && w.err.code == ERR_IO, w.err.text);
-    w.reserve->files.fd[0] = good;
-    close(bad);
-    check(!world_has(&w, &two) && slots_used(&w) == 1, "not there, and its slot is free");
+    world_slab_mend(&w, good);
+    check(!world_has(&w, &two) && world_slots(&w) == 1, "not there, and its slot is free");
     check(world_put(&w, &two) == RESERVE_STORED && world_check(&w) == 2, "the next one is");
-    world_close(&w);
-    world_teardown(&w);
-}
-
-static bool capacity_busy(const struct world *w)
-{
-    return w->reserve->capacity.busy;
+    world_end(&w);
 }
 
 TEST(over_capacity_the_radius_grows_and_later_falls)
 {
     struct world w;
     struct reserve_status s;
-    world_setup(&w, dir_of("capacity"));
-    world_open(&w, RESERVE_CACHE_AUTO);
-    world_settle(&w);
+    world_start(&w, "capacity");
     reserve_set_capacity(w.reserve, 300);
     for (uint32_t from = 0; from < 2000; from += 250) {
         put_page(&w, from, 250);
-        for (int i = 0; capacity_busy(&w) && i < 2000; i++)
-            world_pause(&w, 1);
+        (void)world_until(&w, world_quiet);
         reserve_status(w.reserve, &s);
         check(s.count <= 300, "never above the capacity for long");
     }
@@ -556,45 +475,38 @@ TEST(over_capacity_the_radius_grows_and_later_falls)
     world_evict(&w, 1, RESERVE_BINS, UINT64_MAX);
     world_evict(&w, 2, RESERVE_BINS, UINT64_MAX);
     reserve_radius_timer(&w.reserve->capacity.timer);
-    for (int i = 0; capacity_busy(&w) && i < 2000; i++)
-        world_pause(&w, 1);
+    (void)world_until(&w, world_quiet);
     world_close(&w);
     world_open(&w, RESERVE_CACHE_AUTO);
     reserve_status(w.reserve, &s);
     check(s.radius == radius - 1, "less than half is within: it fell by one, and that is kept");
-    world_close(&w);
-    world_teardown(&w);
+    world_end(&w);
 }
 
 TEST(without_a_capacity_the_radius_falls)
 {
     struct world w;
     struct reserve_status s;
-    world_setup(&w, dir_of("no-capacity"));
-    world_open(&w, RESERVE_CACHE_AUTO);
-    world_settle(&w);
+    world_start(&w, "no-capacity");
     reserve_set_capacity(w.reserve, 300);
     for (uint32_t from = 0; from < 1000; from += 250)
         put_page(&w, from, 250);
-    for (int i = 0; capacity_busy(&w) && i < 2000; i++)
-        world_pause(&w, 1);
+    (void)world_until(&w, world_quiet);
     reserve_status(w.reserve, &s);
     uint8_t radius = s.radius;
     check(radius > 1 && s.count > 150 && s.count <= 300, "more than half of it is taken");
     reserve_radius_timer(&w.reserve->capacity.timer);
     reserve_radius_timer(&w.reserve->capacity.timer);
-    check(!capacity_busy(&w), "so the radius stays");
+    check(world_quiet(&w), "so the radius stays");
     reserve_set_capacity(w.reserve, 0);
     for (uint8_t i = 1; i <= radius + 1; i++) {
         reserve_radius_timer(&w.reserve->capacity.timer);
-        for (int k = 0; capacity_busy(&w) && k < 2000; k++)
-            world_pause(&w, 1);
+        (void)world_until(&w, world_quiet);
         reserve_status(w.reserve, &s);
         check(s.radius == MAX(radius - i, 0), "with no limit one step at each look, down to 0");
     }
     check(world_check(&w) == s.count, "and nothing else changes");
-    world_close(&w);
-    world_teardown(&w);
+    world_end(&w);
 }
 
 struct page_seen {
@@ -646,9 +558,7 @@ TEST(a_page_has_the_last_content_though_the_one_before_lies_next)
     };
     static struct chunk want[IDS], last;
     struct world w;
-    world_setup(&w, dir_of("page"));
-    world_open(&w, RESERVE_CACHE_AUTO);
-    world_settle(&w);
+    world_start(&w, "page");
     for (uint32_t i = 0; i <= IDS; i++)
         check(world_put(&w, &puts[i]) == RESERVE_STORED, "stored, each in the next slot");
     for (uint32_t i = 0; i < IDS; i++)
@@ -656,8 +566,7 @@ TEST(a_page_has_the_last_content_though_the_one_before_lies_next)
     chunk_make(&last, &puts[IDS]);
     want[2].item.data = last.item.data; /* the first stamp sees it too */
     check(page_read(&w, want, IDS) == IDS, "all three as they are now");
-    world_close(&w);
-    world_teardown(&w);
+    world_end(&w);
 }
 
 TEST(a_page_has_the_stamp_that_is_left_though_another_lies_with_the_body)
@@ -665,17 +574,14 @@ TEST(a_page_has_the_stamp_that_is_left_though_another_lies_with_the_body)
     static const struct chunk_spec first = { 1, 1, 1, 5, 0 }, second = { 1, 2, 7, 6, 0 };
     static struct chunk want[1];
     struct world w;
-    world_setup(&w, dir_of("page-stamp"));
-    world_open(&w, RESERVE_CACHE_AUTO);
-    world_settle(&w);
+    world_start(&w, "page-stamp");
     check(world_put(&w, &first) == RESERVE_STORED, "with the body");
     check(world_put(&w, &second) == RESERVE_STORED, "beside it");
     chunk_make(want, &second);
     check(page_read(&w, want, 1) == 1, "while there are two");
     check(world_evict(&w, 1, RESERVE_BINS, UINT64_MAX) == 1, "the first batch expires");
     check(page_read(&w, want, 1) == 1, "and when it is alone");
-    world_close(&w);
-    world_teardown(&w);
+    world_end(&w);
 }
 
 /* Behind a proven run the index is not asked: what breaks it must be seen in the slots. */
@@ -684,9 +590,7 @@ TEST(a_long_page_is_right_where_its_runs_break)
     enum { IDS = LIMIT_RESERVE_READ_CHUNKS, SINGLE_OWNER = 20, STAMPED_TWICE = 30, ABSENT = 40 };
     static struct chunk want[IDS];
     struct world w;
-    world_setup(&w, dir_of("page-runs"));
-    world_open(&w, RESERVE_CACHE_AUTO);
-    world_settle(&w);
+    world_start(&w, "page-runs");
     for (uint32_t i = 0; i < IDS; i++) {
         struct chunk_spec spec = { 100 + i, 1, i, 5, i == SINGLE_OWNER };
         if (i != ABSENT)
@@ -698,28 +602,19 @@ TEST(a_long_page_is_right_where_its_runs_break)
         chunk_make(&want[i], &spec);
     }
     check(page_read(&w, want, IDS) == IDS - 1, "all but the one that is not there");
-    world_close(&w);
-    world_teardown(&w);
+    world_end(&w);
 }
 
 TEST(what_is_stored_together_lies_bin_by_bin)
 {
     enum { CHUNKS = 64 };
-    static struct chunk chunks[CHUNKS];
-    static struct reserve_item items[CHUNKS];
+    static struct world_page page;
+    const struct reserve_item *items = page.items;
     uint32_t last[RESERVE_BINS] = { 0 };
     struct world w;
-    world_setup(&w, dir_of("page-bins"));
-    world_open(&w, RESERVE_CACHE_AUTO);
-    world_settle(&w);
-    for (uint32_t i = 0; i < CHUNKS; i++) {
-        chunk_make(&chunks[i], &(struct chunk_spec){ 100 + i, 1, i, 5, 0 });
-        items[i] = chunks[i].item;
-    }
-    struct world_put p = { { .items = items, .count = CHUNKS, .cb = world_put_cb }, &w };
-    w.waits = 1;
-    reserve_put(w.reserve, &p.put);
-    check(!world_await(&w), w.err.text);
+    world_start(&w, "page-bins");
+    world_page_run(&page, &(struct chunk_spec){ 100, 1, 0, 5, 0 }, CHUNKS);
+    check(!world_page_put(&w, &page), w.err.text);
     for (uint32_t i = 0; i < CHUNKS; i++) {
         uint32_t slot = items[i].slot_.slot + 1, *before = &last[items[i].bin_];
         check(items[i].outcome == RESERVE_STORED, "stored");
@@ -727,6 +622,5 @@ TEST(what_is_stored_together_lies_bin_by_bin)
         *before = slot;
     }
     check(last[0] > 0 && last[1] > 0, "of more than one bin");
-    world_close(&w);
-    world_teardown(&w);
+    world_end(&w);
 }

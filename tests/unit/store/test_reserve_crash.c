@@ -79,20 +79,13 @@ static void make_page(struct shared *s, struct prng *p)
 
 static void put_page(struct world *w, struct shared *s)
 {
-    static struct chunk page[PAGE];
-    static struct reserve_item items[PAGE];
-    static struct world_put put;
+    static struct world_page page;
+    page.count = 0;
+    for (uint32_t i = 0; i < s->pending_count; i++)
+        world_page_add(&page, &s->pending[i]);
+    check(!world_page_put(w, &page), w->err.text);
     for (uint32_t i = 0; i < s->pending_count; i++) {
-        chunk_make(&page[i], &s->pending[i]);
-        items[i] = page[i].item;
-    }
-    put =
-        (struct world_put){ { .items = items, .count = s->pending_count, .cb = world_put_cb }, w };
-    w->waits = 1;
-    reserve_put(w->reserve, &put.put);
-    check(!world_await(w), w->err.text);
-    for (uint32_t i = 0; i < s->pending_count; i++) {
-        check(items[i].outcome == RESERVE_STORED, "newer than what was acknowledged");
+        check(page.items[i].outcome == RESERVE_STORED, "newer than what was acknowledged");
         s->acked[s->pending[i].batch][s->pending[i].position] = s->pending[i];
     }
     s->pending_count = 0;
@@ -184,8 +177,7 @@ static void role_verifier(const char *dir)
         s->last_binid[bin] = status.last_binid[bin];
     }
     s->pending_count = s->expiring = 0;
-    world_close(&w);
-    world_teardown(&w);
+    world_end(&w);
 }
 
 static pid_t spawn(const char *role, const char *dir, const char *mode)

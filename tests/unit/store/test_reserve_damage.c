@@ -1,10 +1,8 @@
 /* What is damaged on disk costs the chunk it belongs to, and nothing that comes with it. */
 #include "reserve_world.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "store/reserve_state.h"
 #include "store/stores_state.h"
@@ -13,68 +11,22 @@ enum { GROUP = 10, SOUND_FROM = 50 };
 
 static struct world w;
 
-static void start(const char *name)
-{
-    char dir[256];
-    snprintf(dir, sizeof(dir), "%s/%s", unit_temp_dir(), name);
-    world_setup(&w, dir);
-    world_open(&w, RESERVE_CACHE_AUTO);
-    world_settle(&w);
-}
-
-static void again(void)
-{
-    world_close(&w);
-    world_open(&w, RESERVE_CACHE_AUTO);
-    world_settle(&w);
-}
-
-static void end(void)
-{
-    world_close(&w);
-    world_teardown(&w);
-}
-
-static uint64_t slots_used(void)
-{
-    struct reserve_status s;
-    reserve_status(w.reserve, &s);
-    return s.slots_used;
-}
-
 static void put(const struct chunk_spec *spec)
 {
     check(world_put(&w, spec) == RESERVE_STORED, "stored");
 }
 
 /* The chunks given, and sound ones beside them, in one group; the outcomes are in items. */
-static struct reserve_item items[GROUP];
+static struct world_page page;
+static const struct reserve_item *const items = page.items;
 static enum err put_group(const struct chunk_spec *specs, uint32_t count)
 {
-    static struct chunk chunks[GROUP];
-    static struct world_put p;
+    page.count = 0;
     for (uint32_t i = 0; i < GROUP; i++) {
         struct chunk_spec sound = { SOUND_FROM + i, 5, i, 1, 0 };
-        chunk_make(&chunks[i], i < count ? &specs[i] : &sound);
-        items[i] = chunks[i].item;
+        world_page_add(&page, i < count ? &specs[i] : &sound);
     }
-    p = (struct world_put){ { .items = items, .count = GROUP, .cb = world_put_cb }, &w };
-    w.waits = 1;
-    reserve_put(w.reserve, &p.put);
-    return world_await(&w);
-}
-
-static void damage_slot(struct slab_ref ref)
-{
-    char path[400];
-    uint8_t byte = 0;
-    off_t at = (off_t)ref.slot * SLAB_SLOT_BYTES + 500;
-    snprintf(path, sizeof(path), "%s/reserve.%03u.slab", w.slabs, ref.slab);
-    int fd = open(path, O_RDWR);
-    check(fd >= 0 && pread(fd, &byte, 1, at) == 1, path);
-    byte ^= 1;
-    check(pwrite(fd, &byte, 1, at) == 1, path);
-    close(fd);
+    return world_page_put(&w, &page);
 }
 
 /* Its one slot. */
@@ -111,10 +63,10 @@ TEST(a_damaged_body_gives_way_to_what_comes)
         const struct chunk_spec *c = &cases[i].comes;
         char name[32];
         snprintf(name, sizeof(name), "body-%zu", i);
-        start(name);
+        world_start(&w, name);
         put(&first);
         put(&second);
-        damage_slot(slot_of(&first));
+        world_slot_flip(&w, slot_of(&first), 500);
         check(world_get(&w, &first, 12) == ERR_CORRUPT, "nobody has it any more");
         check(!put_group(c, 1), w.err.text);
         for (uint32_t k = 0; k < GROUP; k++)
@@ -124,15 +76,15 @@ TEST(a_damaged_body_gives_way_to_what_comes)
             check(world_has(&w, &first) == cases[i].first, cases[i].why);
             check(world_has(&w, &second) == cases[i].second, cases[i].why);
             check(!world_get(&w, c, 13) && world_check(&w) == left, "each with its stamp");
-            check(slots_used() == GROUP, "the damaged slot is free");
-            again();
+            check(world_slots(&w) == GROUP, "the damaged slot is free");
+            world_again(&w);
         }
         if (c->batch != second.batch) { /* what was lost may come again */
             put(&second);
             left++;
         }
-        check(world_check(&w) == left && slots_used() == GROUP, "as any other");
-        end();
+        check(world_check(&w) == left && world_slots(&w) == GROUP, "as any other");
+        world_end(&w);
     }
 }
 
@@ -140,12 +92,12 @@ TEST(a_damaged_body_gives_way_to_what_comes)
 TEST(a_damaged_body_of_one_stamp_is_replaced)
 {
     static const struct chunk_spec more = { 1, 3, 1, 7, 13 };
-    start("one-stamp");
+    world_start(&w, "one-stamp");
     put(&first);
-    damage_slot(slot_of(&first));
+    world_slot_flip(&w, slot_of(&first), 500);
     check(!put_group(&more, 1) && items[0].outcome == RESERVE_STORED, w.err.text);
-    check(!world_has(&w, &first) && world_check(&w) == GROUP && slots_used() == GROUP, "one");
-    end();
+    check(!world_has(&w, &first) && world_check(&w) == GROUP && world_slots(&w) == GROUP, "one");
+    world_end(&w);
 }
 
 /* While nothing runs. */
@@ -185,7 +137,7 @@ TEST(a_damaged_record_fails_its_own_chunk_alone)
         { 8, 1, 1, 6, 0 }, /* at its index */
         { 9, 1, 3, 6, 0 }, /* at that of the third */
     };
-    start("record");
+    world_start(&w, "record");
     for (uint32_t i = 1; i <= 3; i++)
         put(&(struct chunk_spec){ i, 1, i, 5, 0 });
     world_close(&w);
@@ -207,5 +159,5 @@ TEST(a_damaged_record_fails_its_own_chunk_alone)
         reserve_status(w.reserve, &s);
         check(s.count == 3 + GROUP - 3, "counted once");
     }
-    end();
+    world_end(&w);
 }

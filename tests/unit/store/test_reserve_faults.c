@@ -10,39 +10,16 @@
 #include "base/prng.h"
 #include "store/reserve_state.h"
 
+static bool is_known(const struct world *w)
+{
+    return !w->reserve->suspect;
+}
+
 /* Until the index has been read again: a second, and what the machine makes of it. */
 static void until_known(struct world *w)
 {
-    for (int i = 0; w->reserve->suspect && i < 20000; i++)
-        world_pause(w, 1);
+    (void)world_until(w, is_known);
     world_settle(w);
-}
-
-static const char *dir_of(const char *name)
-{
-    static char dir[256];
-    snprintf(dir, sizeof(dir), "%s/%s", unit_temp_dir(), name);
-    return dir;
-}
-
-static uint64_t slots_used(const struct world *w)
-{
-    struct reserve_status s;
-    reserve_status(w->reserve, &s);
-    return s.slots_used;
-}
-
-static void start(struct world *w, const char *name)
-{
-    world_setup(w, dir_of(name));
-    world_open(w, RESERVE_CACHE_AUTO);
-    world_settle(w);
-}
-
-static void end(struct world *w)
-{
-    world_close(w);
-    world_teardown(w);
 }
 
 static enum txn_moment fail_at;
@@ -75,7 +52,7 @@ TEST(an_error_at_each_moment_of_a_put_leaks_no_slot)
             char name[32];
             bool there = fail_at == TXN_BATCH_SYNCED;
             snprintf(name, sizeof(name), "put-%zu-%d", i, (int)fail_at);
-            start(&w, name);
+            world_start(&w, name);
             for (size_t k = 0; k < ARRAY_SIZE(before); k++)
                 check(world_put(&w, &before[k]) == RESERVE_STORED, "before");
             w.reserve->txn->probe = fail_there;
@@ -85,12 +62,12 @@ TEST(an_error_at_each_moment_of_a_put_leaks_no_slot)
             until_known(&w);
             check(!w.reserve->suspect && world_has(&w, &changes[i].chunk) == there, "there or not");
             check(world_check(&w) == (there ? changes[i].count : 2), changes[i].why);
-            check(slots_used(&w) == (there ? changes[i].slots : 2), "no slot is lost");
+            check(world_slots(&w) == (there ? changes[i].slots : 2), "no slot is lost");
             check(world_put(&w, &changes[i].chunk) == (there ? RESERVE_PRESENT : RESERVE_STORED),
                   "again");
-            check(world_check(&w) == changes[i].count && slots_used(&w) == changes[i].slots,
+            check(world_check(&w) == changes[i].count && world_slots(&w) == changes[i].slots,
                   "as if nothing had been");
-            end(&w);
+            world_end(&w);
         }
 }
 
@@ -103,7 +80,7 @@ TEST(an_error_at_each_moment_of_an_eviction_leaks_no_slot)
         char name[32];
         bool gone = moments[i] == TXN_BATCH_SYNCED;
         snprintf(name, sizeof(name), "evict-%zu", i);
-        start(&w, name);
+        world_start(&w, name);
         for (uint32_t k = 1; k <= 5; k++)
             check(world_put(&w, &(struct chunk_spec){ k, 1 + k % 2, k, 5, 0 }) == RESERVE_STORED,
                   "before");
@@ -112,11 +89,12 @@ TEST(an_error_at_each_moment_of_an_eviction_leaks_no_slot)
         check(world_try_evict(&w, 1, RESERVE_BINS, UINT64_MAX) == ERR_IO, w.err.text);
         w.reserve->txn->probe = NULL;
         until_known(&w);
-        check(world_check(&w) == (gone ? 3 : 5) && slots_used(&w) == (gone ? 3 : 5), "all or none");
+        check(world_check(&w) == (gone ? 3 : 5) && world_slots(&w) == (gone ? 3 : 5),
+              "all or none");
         check(hascache_state(w.reserve->cache) == HASCACHE_COMPLETE, "the cache is whole");
         check(world_evict(&w, 1, RESERVE_BINS, UINT64_MAX) == (gone ? 0 : 2), "what is left of it");
-        check(world_check(&w) == 3 && slots_used(&w) == 3, "as if nothing had been");
-        end(&w);
+        check(world_check(&w) == 3 && world_slots(&w) == 3, "as if nothing had been");
+        world_end(&w);
     }
 }
 
@@ -145,21 +123,14 @@ static void evict_start(struct world *w, struct evicting *e, uint32_t batch, uin
     reserve_evict(w->reserve, &e->evict);
 }
 
-static struct chunk page[LIMIT_RESERVE_PAGE_CHUNKS];
-static struct reserve_item items[LIMIT_RESERVE_PAGE_CHUNKS];
-static struct world_put page_put;
+static struct world_page page;
+static const struct reserve_item *const items = page.items;
 
 static void page_start(struct world *w, uint32_t count, uint32_t from, uint32_t batch,
                        uint64_t timestamp)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct chunk_spec spec = { from + i, batch, i, timestamp, 0 };
-        chunk_make(&page[i], &spec);
-        items[i] = page[i].item;
-    }
-    page_put = (struct world_put){ { .items = items, .count = count, .cb = world_put_cb }, w };
-    w->waits++;
-    reserve_put(w->reserve, &page_put.put);
+    world_page_run(&page, &(struct chunk_spec){ from, batch, 0, timestamp, 0 }, count);
+    world_page_start(w, &page);
 }
 
 /* Puts and evictions use one txn, and a lane starts its next job before the callback of the one
@@ -169,7 +140,7 @@ TEST(puts_and_evictions_at_once_keep_their_counts)
     static struct evicting e[3];
     struct world w;
     struct prng p = prng_of(5);
-    start(&w, "at-once");
+    world_start(&w, "at-once");
     for (uint32_t round = 0; round < 60; round++) {
         for (uint32_t i = 0; i < ARRAY_SIZE(e); i++)
             evict_start(&w, &e[i], i, 1 + prng_below(&p, 60));
@@ -179,10 +150,10 @@ TEST(puts_and_evictions_at_once_keep_their_counts)
             loop_run(w.loop);
         if (round % 10 == 9) {
             uint64_t entries = world_check(&w);
-            check(slots_used(&w) == world_addresses(&w) && entries > 0, "one slot for an address");
+            check(world_slots(&w) == world_addresses(&w) && entries > 0, "one slot for an address");
         }
     }
-    end(&w);
+    world_end(&w);
 }
 
 /* An eviction has chosen, a put replaces what was chosen, the delete fails: the cache must not
@@ -192,7 +163,7 @@ TEST(a_failed_eviction_does_not_bring_back_what_was_replaced)
     static struct evicting e;
     const struct chunk_spec old = { 5000, 1, 7, 1, 0 };
     struct world w;
-    start(&w, "replaced");
+    world_start(&w, "replaced");
     check(world_put(&w, &old) == RESERVE_STORED, "before");
     fail_at = TXN_REMOVING;
     w.reserve->txn->probe = fail_there;
@@ -203,35 +174,35 @@ TEST(a_failed_eviction_does_not_bring_back_what_was_replaced)
     w.reserve->txn->probe = NULL;
     check(!world_has(&w, &old), "it was replaced");
     check(world_check(&w) == LIMIT_RESERVE_PAGE_CHUNKS, "the cache has what the index has");
-    end(&w);
+    world_end(&w);
 }
 
 /* A request is used again, and then there is no slot: those of its last use stay what they are. */
 TEST(a_put_without_a_slot_gives_back_none_of_another)
 {
     struct world w;
-    start(&w, "no-slot");
+    world_start(&w, "no-slot");
     page_start(&w, 10, 1, 1, 1);
-    check(!world_await(&w) && slots_used(&w) == 10, "stored");
+    check(!world_await(&w) && world_slots(&w) == 10, "stored");
     for (uint32_t i = 0; i < SLAB_STEP_SLOTS; i++)
         (void)slab_map_mark(w.reserve->map, (struct slab_ref){ 0, i });
     for (uint32_t i = 0; i < 10; i++) {
-        chunk_make(&page[i], &(struct chunk_spec){ 100 + i, 1, 100 + i, 1, 0 });
+        chunk_make(&page.chunks[i], &(struct chunk_spec){ 100 + i, 1, 100 + i, 1, 0 });
         struct slab_ref slot = items[i].slot_;
-        items[i] = page[i].item;
-        items[i].slot_ = slot; /* a caller does not know of it */
+        page.items[i] = page.chunks[i].item;
+        page.items[i].slot_ = slot; /* a caller does not know of it */
     }
     w.waits++;
     mem_fault_at(1);
-    reserve_put(w.reserve, &page_put.put);
+    reserve_put(w.reserve, &page.put.put);
     for (uint32_t n = 0; w.waits > 0; n++) {
         mem_fault_at(1);
         loop_run(w.loop);
     }
     mem_fault_at(0);
     check(w.err.code == ERR_BUDGET && items[0].outcome == RESERVE_FAILED, w.err.text);
-    check(slots_used(&w) == SLAB_STEP_SLOTS, "every slot is taken as before");
-    end(&w);
+    check(world_slots(&w) == SLAB_STEP_SLOTS, "every slot is taken as before");
+    world_end(&w);
 }
 
 /* The n-th take is refused while a put, an eviction or an opening is under way. */
@@ -239,7 +210,7 @@ TEST(each_refused_allocation_leaves_the_reserve_whole)
 {
     struct world w;
     uint64_t count = 0;
-    start(&w, "refused");
+    world_start(&w, "refused");
     for (uint32_t n = 1; n <= 24; n++) {
         struct chunk_spec spec = { n, 1, n, 5, 0 };
         mem_fault_at(n);
@@ -254,7 +225,7 @@ TEST(each_refused_allocation_leaves_the_reserve_whole)
             mem_fault_at(0);
             count -= rc ? 0 : 2;
         }
-        check(world_check(&w) == count && slots_used(&w) == count, "index, cache and slots agree");
+        check(world_check(&w) == count && world_slots(&w) == count, "index, cache and slots agree");
     }
     check(count > 10, "most were stored");
     world_close(&w);
@@ -264,7 +235,7 @@ TEST(each_refused_allocation_leaves_the_reserve_whole)
         if (rc)
             continue;
         world_settle(&w);
-        check(world_check(&w) == count && slots_used(&w) == count, "the same entries");
+        check(world_check(&w) == count && world_slots(&w) == count, "the same entries");
         world_close(&w);
     }
     world_teardown(&w);
@@ -281,14 +252,8 @@ static enum err cancel_there(enum txn_moment moment, struct error *err UNUSED)
 /* Entries of batch 1, each with an index of its own. */
 static void fill(struct world *w, uint32_t from, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        chunk_make(&page[i], &(struct chunk_spec){ 1 + from + i, 1, from + i, 5, 0 });
-        items[i] = page[i].item;
-    }
-    page_put = (struct world_put){ { .items = items, .count = count, .cb = world_put_cb }, w };
-    w->waits = 1;
-    reserve_put(w->reserve, &page_put.put);
-    check(!world_await(w), w->err.text);
+    world_page_run(&page, &(struct chunk_spec){ 1 + from, 1, from, 5, 0 }, count);
+    check(!world_page_put(w, &page), w->err.text);
 }
 
 /* In the midst of it, before its first step, and while it waits for another. */
@@ -298,7 +263,7 @@ TEST(a_canceled_eviction_ends_after_the_step_under_way)
     static struct evicting e[3];
     struct world w;
     struct reserve_status s;
-    start(&w, "canceled");
+    world_start(&w, "canceled");
     for (uint32_t from = 0; from < ALL; from += ALL / 5)
         fill(&w, from, ALL / 5);
     evict_start(&w, &e[0], 1, UINT64_MAX);
@@ -320,7 +285,7 @@ TEST(a_canceled_eviction_ends_after_the_step_under_way)
     reserve_status(w.reserve, &s);
     check(s.evicted[RESERVE_EVICT_ASKED] == LIMIT_RESERVE_EVICT_CHUNKS, "counted");
     check(world_check(&w) == ALL - LIMIT_RESERVE_EVICT_CHUNKS, "the rest is whole");
-    end(&w);
+    world_end(&w);
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -339,11 +304,11 @@ TEST(a_large_eviction_takes_the_first_in_order)
     struct reserve_status s;
     struct chunk *all = calloc(ALL, sizeof(*all));
     check(all, "memory");
-    start(&w, "large");
+    world_start(&w, "large");
     for (uint32_t from = 0; from < ALL; from += LIMIT_RESERVE_PAGE_CHUNKS) {
         fill(&w, from, LIMIT_RESERVE_PAGE_CHUNKS);
         for (uint32_t i = 0; i < LIMIT_RESERVE_PAGE_CHUNKS; i++) {
-            all[from + i] = page[i];
+            all[from + i] = page.chunks[i];
             all[from + i].item.bin_ = items[i].bin_;
         }
     }
@@ -359,9 +324,9 @@ TEST(a_large_eviction_takes_the_first_in_order)
     reserve_status(w.reserve, &s);
     check(s.count == ALL - gone && s.evicted[RESERVE_EVICT_ASKED] == gone, "counted");
     uint64_t below = s.in_bin[0] + s.in_bin[1] + s.in_bin[2] + s.in_bin[3];
-    check(world_evict(&w, 1, BELOW, UINT64_MAX) == below && slots_used(&w) == ALL - gone - below,
+    check(world_evict(&w, 1, BELOW, UINT64_MAX) == below && world_slots(&w) == ALL - gone - below,
           "then the rest of those bins");
     check(world_check(&w) == ALL - gone - below, "and nothing above");
-    end(&w);
+    world_end(&w);
     free(all);
 }

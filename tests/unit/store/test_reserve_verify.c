@@ -1,14 +1,13 @@
 /* Verification and repair over real chunks: content and single-owner ones, several stamps. */
 #include "reserve_world.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "codec/keccak.h"
 #include "core/work.h"
+#include "store/reserve_keys.h"
 #include "store/reserve_rebuild.h"
 #include "store/reserve_verify.h"
 
@@ -65,10 +64,8 @@ static struct real *real_make(struct real *r, uint32_t number, uint32_t content,
 
 static enum reserve_outcome put_real(struct real *r)
 {
-    struct world_put p = { .put = { .items = &r->item, .count = 1, .cb = world_put_cb },
-                           .world = &w };
-    w.waits = 1;
-    reserve_put(w.reserve, &p.put);
+    struct world_put p;
+    world_put_start(&w, &p, &r->item, 1);
     check(!world_await(&w), w.err.text);
     return r->item.outcome;
 }
@@ -171,41 +168,22 @@ static uint64_t entries(void)
 
 static void begin(const char *name)
 {
-    static char dir[300];
     uint8_t secret[SIG_SECRET_BYTES];
     memset(secret, 0x11, sizeof(secret));
     check(!sig_signer_init(&signer, secret, secret, NULL), "a signer");
-    snprintf(dir, sizeof(dir), "%s/%s", unit_temp_dir(), name);
-    world_setup(&w, dir);
-    world_open(&w, RESERVE_CACHE_ON);
+    world_begin(&w, name, RESERVE_CACHE_ON);
 }
 
 static void end(void)
 {
-    world_close(&w);
-    world_teardown(&w);
+    world_end(&w);
     sig_signer_wipe(&signer);
 }
 
 static void reopen(bool repair)
 {
-    world_close(&w);
     w.repair = repair;
-    world_open(&w, RESERVE_CACHE_ON);
-    world_settle(&w);
-}
-
-/* A bit of the file that the slot of a number lies in. */
-static void damage(uint32_t slot)
-{
-    char path[512];
-    uint8_t byte = 0;
-    snprintf(path, sizeof(path), "%s/reserve.000.slab", w.slabs);
-    int fd = open(path, O_RDWR);
-    off_t at = (off_t)slot * SLAB_SLOT_BYTES + 180;
-    check(fd >= 0 && pread(fd, &byte, 1, at) == 1, "the slab");
-    byte ^= 1;
-    check(pwrite(fd, &byte, 1, at) == 1 && close(fd) == 0, "damaged");
+    world_again(&w);
 }
 
 TEST(a_repair_finds_what_the_index_knew)
@@ -242,34 +220,15 @@ TEST(a_repair_finds_what_the_index_knew)
     end();
 }
 
-static enum err forget_run(struct store_job *job, struct ldb *db UNUSED, struct error *err)
-{
-    const uint8_t *id = reals[20].item.id.address;
-    uint8_t key[65] = { 'T' };
-    struct ldb_batch *batch = ldb_batch_create(4096);
-    memcpy(key + 1, id, 32);
-    memcpy(key + 33, reals[20].item.id.stamp_hash, 32);
-    enum err rc = ldb_batch_delete(batch, bytes_of(key, sizeof(key)), err);
-    rc = rc ? rc : store_commit(job, batch, true, err);
-    ldb_batch_destroy(batch);
-    return rc;
-}
-
-static void forgotten(struct store_job *job UNUSED, const struct error *err)
-{
-    world_cb(&w, err);
-}
-
 TEST(a_stamp_that_is_gone_is_found)
 {
-    static struct store_job job;
     begin("stamps");
     check(put_real(real_make(&reals[0], 1, 0, 1, 1)) == RESERVE_STORED, "content");
     check(put_real(real_make(&reals[20], 1, 0, 2, 1)) == RESERVE_STORED, "its second stamp");
     check(!verify(false) && faults == 0, first_fault);
-    w.waits = 1;
-    store_write(w.options.store, &job, forget_run, forgotten);
-    check(!world_await(&w), w.err.text);
+    const struct chunk_id *id = &reals[20].item.id;
+    struct reserve_key key = key_stamp(id->address, id->stamp_hash);
+    world_edit(&w, key_bytes(&key), bytes_of(NULL, 0));
     check(!verify(false) && verified.by_fault[PROVE_DAMAGED] == 1,
           "the one in the slot is another");
     check(strstr(first_fault, "its stamp is not there"), first_fault);
@@ -298,7 +257,7 @@ TEST(what_is_damaged_is_found_and_left_out)
     for (uint32_t i = 0; i < 10; i++)
         check(put_real(real_make(&reals[i], i + 1, 0, 1, 1)) == RESERVE_STORED, "content");
     check(verify(true) == ERR_CANCELED, "canceled");
-    damage(3);
+    world_slot_flip(&w, (struct slab_ref){ 0, 3 }, 180);
     check(!verify(false) && verified.by_fault[PROVE_DAMAGED] == 1 && faults == 1, "one");
     check(strstr(first_fault, "is damaged"), first_fault);
     real_make(&reals[10], 11, 0, 1, 1);
