@@ -27,7 +27,7 @@ ExecStart=/bin/bash /root-test/inside.sh
 ExecStopPost=/bin/systemctl poweroff --no-block
 StandardOutput=file:/root-test/result
 StandardError=inherit
-TimeoutStartSec=300
+TimeoutStartSec=600
 UNIT
 mkdir -p "$tree/etc/systemd/system/default.target.wants"
 # Wanted by a target of its own time: a job that waits for the whole boot must not be part of it.
@@ -65,7 +65,7 @@ echo "== boot"
     for group in "${groups[@]}"; do
         echo "$BASHPID" >"$group/cgroup.procs"
     done
-    exec timeout --kill-after=20 300 script -qec "systemd-nspawn --quiet -D '$tree' -b \
+    exec timeout --kill-after=20 600 script -qec "systemd-nspawn --quiet -D '$tree' -b \
         --register=no --keep-unit --machine=larder-test-$$ --link-journal=no" "$work/console.log"
 ) </dev/null >/dev/null 2>&1 || true
 cat "$tree/root-test/result" 2>/dev/null || {
