@@ -16,7 +16,7 @@ def kill_larder_pulling(scene):
     scene.batches("A")
     rounds, rng = ROUNDS * scene.scale, random.Random(7)
     bee = scene.bee("s", "-fast")
-    entries = bee.generate(0, 1200 * rounds)
+    entries = bee.generate(0, 2400 * rounds)
     larder = scene.larder(peers=[bee.address], pullsync_pull_rate=1500)
     sizes = []
     for _ in range(rounds):
