@@ -92,19 +92,9 @@ class Nobody:
     bootstrap = ["/ip4/127.0.0.1/tcp/1/p2p/12D3KooWKnDdG3iXw9eTFijk3EWSunZcFi54Zka4wmtqtt6rPxc8"]
 
 
-def started(larder, node, network, **options):
-    """The daemon, and the seconds of its start: the first that is short enough, if there is one."""
-    for last in reversed(range(STARTS)):
-        began = time.monotonic()
-        provider = Provider(larder, node, network, **options)
-        start_s = time.monotonic() - began
-        if start_s <= START_S or last == 0:
-            return provider, start_s
-        provider.stop()
-
-
-def first_start(larder, node):
-    """Seconds of the first start after an import, on a copy each time, since only that one has what the import left."""
+def start_seconds(larder, node):
+    """Of a start without servers, to which something might have been sent already when it is done again: the first
+    that is short enough, if there is one. Each is on a copy, since only the first finds what an import left."""
     for last in reversed(range(STARTS)):
         copy = shutil.copytree(node, node + "-copy")
         began = time.monotonic()
@@ -120,7 +110,7 @@ def pending_bytes(larder, node, count):
     """Seconds of the first start, and bytes a key while the first provide is pending, by a node without servers.
     The import leaves LevelDB in the middle of its compactions, and what they were reading or writing is on disk twice
     (up to 16 MB seen, which is 16 bytes a key of a million): the node ends them first."""
-    start_s = first_start(larder, node)
+    start_s = start_seconds(larder, node)
     provider = Provider(larder, node, Nobody)
     try:
         sizes, limit = [], time.monotonic() + SETTLED_S + count / 100_000
@@ -139,8 +129,8 @@ def one(programs, sink, count, directory):
     loading = load(programs, count, directory)
     start_s, pending = pending_bytes(larder, data, count)
     # The servers are one process of ours: one that is late is busy, and no stream is given up for that.
-    node, again_s = started(larder, data, sink, **{"reprovide-connections": SERVERS, "reprovide-record-timeout": "60s"})
-    start_s = max(start_s, again_s)
+    start_s = max(start_s, start_seconds(larder, data))
+    node = Provider(larder, data, sink, **{"reprovide-connections": SERVERS, "reprovide-record-timeout": "60s"})
     most = 0
     try:
         began, idle = time.monotonic(), node.usage()["cpu_s"]
