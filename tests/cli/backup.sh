@@ -67,7 +67,7 @@ else
 fi
 
 truncate -s 5 "$scratch"/two/state/CURRENT
-run start --data-dir="$scratch/two"
+run start --http-addr= --data-dir="$scratch/two"
 is "a damaged store: exit code" "$code" 4
 ok "and the command that helps" grep -q "'larder repair state' may help" <<<"$err"
 run repair nosuch --data-dir="$scratch/two"

@@ -61,14 +61,14 @@ run backup "$scratch/mended" --data-dir="$scratch/from-online"
 is "then it goes" "$code $err" "0 "
 
 touch from-online/restoring # as a restore that was killed leaves it
-for words in "start" "backup $scratch/half" "repair" "reserve verify --swarm" "keys count" "overlay" "restore $scratch/online"; do
+for words in "start --http-addr=" "backup $scratch/half" "repair" "reserve verify --swarm" "keys count" "overlay" "restore $scratch/online"; do
     # shellcheck disable=SC2086 # words, not a word
     run $words --data-dir="$scratch/from-online"
     is "$words, where a restore has not ended: exit code" "$code" 4
     ok "and what to do" grep -q "run 'larder restore' again, into an empty directory" <<<"$err"
 done
 rm from-online/restoring from-offline/slabs/*
-run start "${swarm[@]}" --data-dir="$scratch/from-offline"
+run start --http-addr= "${swarm[@]}" --data-dir="$scratch/from-offline"
 is "an index without slabs: exit code" "$code" 4
 ok "and what to do" grep -q "begin anew with 'larder reserve verify --repair'" <<<"$err"
 run reserve verify --repair --data-dir="$scratch/from-offline" "${swarm[@]}"
