@@ -53,12 +53,20 @@ def memory(pid):
     return {name: int(lines[name].split()[0]) * 1024 for name in ("VmHWM", "RssFile", "RssAnon")}
 
 
+def file_size(path):
+    """0 for one that a compaction has deleted meanwhile."""
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
+
+
 def disk(data, count):
     """Bytes of the keystore a key."""
     total = 0
     for root, _, names in os.walk(data):
         if "keystore" in root:
-            total += sum(os.path.getsize(os.path.join(root, name)) for name in names)
+            total += sum(file_size(os.path.join(root, name)) for name in names)
     return total / count
 
 
