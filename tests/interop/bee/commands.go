@@ -83,6 +83,7 @@ func (n *node) connect(ctx context.Context, address string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.kad.Reachable(peer.Overlay, p2p.ReachabilityStatusPublic) // it was dialed; and see recorded
 	if err := n.kad.Connected(ctx, p2p.Peer{Address: peer.Overlay, FullNode: true}, true); err != nil {
 		return nil, err
 	}

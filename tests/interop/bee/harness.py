@@ -80,6 +80,15 @@ class Scene:
                      f"{len(extra)} too many, {len(seen) - len(set(seen))} twice; "
                      f"missing e.g. {sorted(missing)[:2]}, too many e.g. {sorted(extra)[:2]}")
 
+    def note_facts(self):
+        """What every bee that still runs says of itself: a case that failed is not seen again at will."""
+        for peer in self.peers:
+            try:
+                if isinstance(peer, Bee) and peer.mode == "node" and peer.process.poll() is None:
+                    self.note(peer.facts())
+            except PeerError as error:
+                self.note(f"{os.path.basename(peer.directory)}: {error}")
+
     def end(self):
         errors = []
         for peer in reversed(self.peers):
@@ -104,6 +113,7 @@ def run(programs, scale, names, keep):
             function(scene)
         except Exception as error:  # whatever it is, the next case must run
             problem = str(error) if isinstance(error, (Failed, PeerError)) else traceback.format_exc()
+            scene.note_facts()
         try:
             scene.end()
         except Failed as error:

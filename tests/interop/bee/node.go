@@ -197,7 +197,7 @@ func (n *node) startNetwork(ctx context.Context) error {
 		return err
 	}
 	n.hive.SetAddPeersHandler(n.kad.AddPeers)
-	n.p2p.SetPickyNotifier(n.kad)
+	n.p2p.SetPickyNotifier(recorded{n.kad})
 	n.pingpong = pingpong.New(n.p2p, n.logger, nil)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/ethersphere/bee/v2/pkg/p2p/libp2p"
 	"github.com/ethersphere/bee/v2/pkg/puller"
 	"github.com/ethersphere/bee/v2/pkg/swarm"
+	"github.com/ethersphere/bee/v2/pkg/topology/kademlia"
 )
 
 // The small parts that bee's packages ask for and that a chain or a whole node would give.
@@ -34,3 +35,13 @@ func (noStart) Start(context.Context) {}
 type anyThreshold struct{}
 
 func (anyThreshold) NotifyPaymentThreshold(swarm.Address, *big.Int) error { return nil }
+
+// recorded is bee's kademlia less a race of it. Of a peer that dialed, it tells the puller before it
+// keeps a record of the peer, and the puller passes over peers without one; it looks again when
+// another peer comes or goes, or after five minutes.
+type recorded struct{ *kademlia.Kad }
+
+func (k recorded) Connected(ctx context.Context, peer p2p.Peer, force bool) error {
+	k.Reachable(peer.Address, p2p.ReachabilityStatusUnknown)
+	return k.Kad.Connected(ctx, peer, force)
+}

@@ -19,7 +19,7 @@ class Bee:
 
     def __init__(self, program, directory, batches, key, *flags, mode="node"):
         os.makedirs(directory, exist_ok=True)
-        self.directory = directory
+        self.directory, self.mode = directory, mode
         self.log = open(directory + ".log", "a", encoding="utf-8")
         self.process = subprocess.Popen(
             [program, mode, "-dir", directory, "-batches", batches, "-key", key, *flags],
@@ -82,6 +82,12 @@ class Bee:
             raise PeerError(f"{result['broken']} broken bodies in the store")
         with open(path, encoding="ascii") as lines:
             return lines.read().split("\n")[:-1]
+
+    def facts(self):
+        """What is worth knowing of a node when a case has failed."""
+        counted = {name: value for name, value in self.call("metrics", 10).items() if value}
+        return {"directory": os.path.basename(self.directory), "size": self.call("size", 10),
+                "peers": self.call("peers", 10), "metrics": counted}
 
     def stop(self):
         if self.process.poll() is None:
