@@ -350,6 +350,7 @@ static void presized(struct run *r)
 struct known_set {
     uint64_t entries;
     double bytes, hit_ns, miss_ns;
+    const char *why_faster; /* here, where keys are made before the time is taken */
 };
 
 static void beside(struct run *r, const char *name, const struct bench_set *set,
@@ -365,12 +366,14 @@ static void beside(struct run *r, const char *name, const struct bench_set *set,
           .unit = "ns",
           .value = r->hit_hashed,
           .beside_value = set->hit_ns,
-          .expect_beside = known->hit_ns },
+          .expect_beside = known->hit_ns,
+          .why = known->why_faster },
         { .figure = "miss with hash (ours in batches of 16)",
           .unit = "ns",
           .value = r->miss_hashed,
           .beside_value = set->miss_ns,
-          .expect_beside = known->miss_ns },
+          .expect_beside = known->miss_ns,
+          .why = known->why_faster },
     };
     for (size_t i = 0; i < ARRAY_SIZE(figures); i++) {
         struct bench_figure f = figures[i];
@@ -401,7 +404,12 @@ static bool go_map(struct run *r, struct bench_set *out)
 static void run_beside(struct run *r)
 {
     /* core.md 1.3; nobody measured an unordered_set. */
-    static const struct known_set go = { 5000000, 141, 820, 303 }, none = { 0 };
+    static const struct known_set go = {
+        5000000, 141, 820, 303,
+        "there each key was made within the time, and the machine was busy; made so on a quiet "
+        "one, of 4 million keys a hit took 580 to 700 ns and a miss 250 to 290"
+    };
+    static const struct known_set none = { 0 };
     struct bench_set set;
     if (r->entries > BESIDE_ENTRIES) {
         hascache_destroy(r->h);
