@@ -367,13 +367,13 @@ static void beside(struct run *r, const char *name, const struct bench_set *set,
           .value = r->hit_hashed,
           .beside_value = set->hit_ns,
           .expect_beside = known->hit_ns,
-          .why = known->why_faster },
+          .why = set->hit_ns < known->hit_ns ? known->why_faster : NULL },
         { .figure = "miss with hash (ours in batches of 16)",
           .unit = "ns",
           .value = r->miss_hashed,
           .beside_value = set->miss_ns,
           .expect_beside = known->miss_ns,
-          .why = known->why_faster },
+          .why = set->miss_ns < known->miss_ns ? known->why_faster : NULL },
     };
     for (size_t i = 0; i < ARRAY_SIZE(figures); i++) {
         struct bench_figure f = figures[i];
